@@ -1,0 +1,30 @@
+"""Derivatives of voxel fields: gradients, Jacobians, folding, and the diffusion energy."""
+
+from __future__ import annotations
+
+import torch
+
+
+def gradient(field: torch.Tensor) -> torch.Tensor:
+    """d field / d axis by central differences, one-sided at the edges: (B, C, I, J, K) -> (B, C, 3, I, J, K), per voxel."""
+    return torch.stack([torch.gradient(field, dim=axis)[0] if field.shape[axis] > 1 else torch.zeros_like(field)
+                        for axis in (2, 3, 4)], dim=2)
+
+
+def jacobian_determinant(u_vox: torch.Tensor) -> torch.Tensor:
+    """det d(x + u)/dx by central differences (one-sided at the edges): u_vox (B, 3, I, J, K) -> (B, I, J, K)."""
+    j = gradient(u_vox)
+    a, b, c = j[:, 0, 0] + 1, j[:, 0, 1], j[:, 0, 2]
+    d, e, f = j[:, 1, 0], j[:, 1, 1] + 1, j[:, 1, 2]
+    g, h, i = j[:, 2, 0], j[:, 2, 1], j[:, 2, 2] + 1
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+
+
+def folding_share(u_vox: torch.Tensor) -> float:
+    """Share of voxels whose Jacobian determinant is not positive; u_vox (B, 3, I, J, K)."""
+    return float((jacobian_determinant(u_vox) <= 0).float().mean())
+
+
+def diffusion_energy(field: torch.Tensor) -> torch.Tensor:
+    """Mean over voxels and axes of the squared forward difference (SynthMorph eq. 4): (B, C, I, J, K) -> scalar."""
+    return sum((field.diff(dim=axis) ** 2).mean() for axis in (2, 3, 4)) / 3  # type: ignore[return-value]

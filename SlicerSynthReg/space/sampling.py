@@ -1,0 +1,84 @@
+"""Values of an image between its voxels. The only caller of grid_sample in the project."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from SlicerSynthReg.space.grid import Grid, affine_lattice
+
+
+def sample(image: torch.Tensor, index: torch.Tensor, mode: str = "linear", padding: str = "zeros") -> torch.Tensor:
+    """Values of `image` (B, C, I, J, K) at the voxel indices `index` (B, 3, *out): -> (B, C, *out).
+
+    index channel c runs along array axis c, in voxels, 0 = first voxel's centre. mode "linear" or "nearest";
+    padding "zeros" or "border" (the outermost half voxel belongs to the image either way, as in ITK: with zeros,
+    linear values fade to 0 over one voxel beyond the last centre).
+    """
+    sizes = image.shape[2:]
+    axes = []
+    for axis in (2, 1, 0):
+        span = max(sizes[axis] - 1, 1)
+        axes.append(index[:, axis] * (2.0 / span) - 1.0)
+    lattice = torch.stack(axes, dim=-1).to(image.dtype)
+    flat = lattice.dim() == 3
+    if flat:
+        lattice = lattice[:, :, None, None, :]
+    if min(sizes) == 1:
+        image, lattice = _thickened(image, lattice, index.reshape(index.shape[0], 3, *lattice.shape[1:4]), padding)
+    values = F.grid_sample(
+        image,
+        lattice,
+        mode="bilinear" if mode == "linear" else mode,
+        padding_mode=padding,
+        align_corners=True,
+    )
+    return values[..., 0, 0] if flat else values
+
+
+def _thickened(
+    image: torch.Tensor, lattice: torch.Tensor, index: torch.Tensor, padding: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """grid_sample with corners aligned cannot address a one-voxel axis: pad such axes to three and shift."""
+    lattice = lattice.clone()
+    for axis in range(3):
+        if image.shape[2 + axis] == 1:
+            before_after = [0, 0, 0, 0, 0, 0]
+            before_after[2 * (2 - axis)] = before_after[2 * (2 - axis) + 1] = 1
+            image = F.pad(image, before_after, mode="replicate" if padding == "border" else "constant")
+            lattice[..., 2 - axis] = index[:, axis].to(lattice.dtype)
+    return image, lattice
+
+
+def sample_displaced(
+    image: torch.Tensor, u_vox: torch.Tensor, lattice: torch.Tensor, mode: str = "linear", padding: str = "border"
+) -> torch.Tensor:
+    """image(x + u(x)): image (B, C, I, J, K), u_vox (B, 3, I, J, K), lattice = index_lattice of the same shape."""
+    return sample(image, lattice[None] + u_vox, mode=mode, padding=padding)
+
+
+def resize(field: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """(B, C, I, J, K) linearly interpolated to `shape`, voxel edges aligned (blocks cover the same space)."""
+    return F.interpolate(field, size=tuple(shape), mode="trilinear", align_corners=False)
+
+
+def resize_displacement(u_vox: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Like `resize`, and the displacements (B, 3, I, J, K) are rescaled to the new voxel size."""
+    factors = [new / old for new, old in zip(shape, u_vox.shape[2:], strict=False)]
+    scale = torch.tensor(factors, dtype=u_vox.dtype, device=u_vox.device).view(1, 3, 1, 1, 1)
+    return resize(u_vox, shape) * scale
+
+
+def resample_affine(
+    data: torch.Tensor,
+    source: Grid,
+    target: Grid,
+    matrix: np.ndarray | None = None,
+    mode: str = "linear",
+    padding: str = "zeros",
+) -> torch.Tensor:
+    """`data` (C, I, J, K) on `source` seen on `target` through the world map `matrix` (4x4, target RAS -> source RAS)."""
+    index = affine_lattice(target.index_to_index(source, matrix), target.shape, data.device)
+    floating = data if data.is_floating_point() else data.to(torch.float32)
+    return sample(floating[None], index[None], mode=mode, padding=padding)[0].to(data.dtype)
