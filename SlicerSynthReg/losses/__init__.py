@@ -1,0 +1,1 @@
+"""What training and instance optimisation minimise."""

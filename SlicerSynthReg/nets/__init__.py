@@ -1,0 +1,1 @@
+"""The U-Net family and the networks built of its blocks."""

@@ -1,0 +1,81 @@
+"""The U-Net that every network of the project is built of.
+
+Encoder: one convolution at full resolution, then at each level a stride-2 convolution and one more. Decoder: a 2-wide
+stride-2 transposed convolution, the encoder's features beside it, one convolution. All kernels else are 3 wide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """inputs, outputs: channels. widths: channels by level, finest first. finest: the level at which the decoder ends
+    (0 = the input's resolution, 1 = half, as SynthMorph's velocity). norm: "batch" or "none"."""
+
+    inputs: int = 1
+    outputs: int = 16
+    widths: tuple[int, ...] = (8, 32, 64, 96, 96)
+    finest: int = 0
+    norm: str = "batch"
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution, normalisation if any, LeakyReLU 0.2."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, norm: str = "batch") -> None:
+        layers: list[nn.Module] = [nn.Conv3d(inputs, outputs, 3, stride, 1, bias=norm == "none")]
+        if norm == "batch":
+            layers.append(nn.BatchNorm3d(outputs))
+        layers.append(nn.LeakyReLU(0.2, inplace=True))
+        super().__init__(*layers)
+
+
+class UNet(nn.Module):
+    """(B, inputs, I, J, K) -> (B, outputs, I / 2^finest, ...), any I, J, K: padded inside to the next multiple."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, norm = config.widths, config.norm
+        self.stem = ConvBlock(config.inputs, widths[0], norm=norm)
+        self.down = nn.ModuleList(
+            nn.Sequential(ConvBlock(a, b, 2, norm), ConvBlock(b, b, 1, norm)) for a, b in zip(widths, widths[1:])
+        )
+        self.up = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, 2) for a, b in zip(widths, widths[1:]))
+        self.merge = nn.ModuleList(ConvBlock(2 * a, max(a, config.outputs) if level == 0 else a, 1, norm)
+                                   for level, a in enumerate(widths[:-1]))
+        last = max(widths[0], config.outputs) if config.finest == 0 else widths[config.finest]
+        self.head = nn.Conv3d(last, config.outputs, 1 if config.finest == 0 else 3, padding=int(config.finest != 0))
+
+    @property
+    def multiple(self) -> int:
+        """Voxel counts are padded to multiples of this."""
+        return 2 ** (len(self.config.widths) - 1)
+
+    def pyramid(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """Decoder features, finest level first; element n has resolution 1:2^(finest + n) of the padded input."""
+        skips = [self.stem(image)]
+        for block in self.down:
+            skips.append(block(skips[-1]))
+        levels = [skips[-1]]
+        for level in range(len(self.down) - 1, self.config.finest - 1, -1):
+            levels.append(self.merge[level](torch.cat([self.up[level](levels[-1]), skips[level]], 1)))
+        return levels[::-1]
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        padded = pad_to_multiple(image, self.multiple)
+        out = self.head(self.pyramid(padded)[0])
+        i, j, k = (-(-n // 2**self.config.finest) for n in image.shape[2:])
+        return out[:, :, :i, :j, :k]
+
+
+def pad_to_multiple(image: torch.Tensor, multiple: int) -> torch.Tensor:
+    """(B, C, I, J, K) grown at the far end of each axis by repeating the edge."""
+    pad = [amount for n in reversed(image.shape[2:]) for amount in (0, -n % multiple)]
+    return F.pad(image, pad, mode="replicate") if any(pad) else image

@@ -1,0 +1,64 @@
+"""What scanners do to a head: thick slices, and a field of view that ends early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from SlicerSynthReg.space.sampling import resize
+from SlicerSynthReg.synth import draw
+
+
+@dataclass(frozen=True)
+class ArtefactConfig:
+    """thick_slices: chance that one axis is sampled up to `thickest` times coarser; crop: chance of a cut field of
+    view, each face losing up to `crop_share` of its axis."""
+
+    thick_slices: float = 0.25
+    thickest: int = 4
+    crop: float = 0.25
+    crop_share: float = 0.3
+
+
+@dataclass(frozen=True)
+class ArtefactDraw:
+    """slices: (axis, thickness in voxels) or None. keep: (low, high) share of each axis that was scanned."""
+
+    slices: tuple[int, int] | None
+    keep: tuple[tuple[float, float], ...]
+
+
+def draw_artefacts(config: ArtefactConfig, generator: torch.Generator) -> ArtefactDraw:
+    slices = None
+    if draw.chance(generator, config.thick_slices):
+        slices = (draw.integer(generator, 0, 2), draw.integer(generator, 2, max(2, config.thickest)))
+    cut = config.crop_share if draw.chance(generator, config.crop) else 0.0
+    keep = tuple((draw.uniform(generator, 0, cut), 1 - draw.uniform(generator, 0, cut)) for _ in range(3))
+    return ArtefactDraw(slices, keep)
+
+
+def apply_artefacts(image: torch.Tensor, draws: list[ArtefactDraw]) -> torch.Tensor:
+    """(B, 1, I, J, K): slices averaged (partial volume) and interpolated back; zero outside the field of view."""
+    return torch.stack([_cropped(_thickened(one, d.slices), d.keep) for one, d in zip(image, draws)])
+
+
+def _thickened(image: torch.Tensor, slices: tuple[int, int] | None) -> torch.Tensor:
+    if slices is None:
+        return image
+    axis, thickness = slices
+    kernel = [1, 1, 1]
+    kernel[axis] = thickness
+    thick = F.avg_pool3d(image[None], tuple(kernel), ceil_mode=True)
+    return resize(thick, tuple(image.shape[1:]))[0]
+
+
+def _cropped(image: torch.Tensor, keep: tuple[tuple[float, float], ...]) -> torch.Tensor:
+    seen = image.clone()
+    for axis, (low, high) in enumerate(keep, start=1):
+        size = image.shape[axis]
+        start, end = round(low * size), round(high * size)
+        seen.narrow(axis, 0, start).zero_()
+        seen.narrow(axis, end, size - end).zero_()
+    return seen

@@ -1,0 +1,114 @@
+"""An image of arbitrary contrast from a label map (SynthMorph section II-D.2, Table I).
+
+Labels -> per-label Gaussian intensities -> background zero with p 0.2 -> anisotropic blur -> times exp(bias)
+-> clip to 0..255 -> to [0, 1] -> power exp(N(0, sigma_gamma)).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from SlicerSynthReg.space.sampling import resize
+from SlicerSynthReg.synth import draw
+
+
+@dataclass(frozen=True)
+class ContrastConfig:
+    """Bounds of Table I; lengths in voxels."""
+
+    mean: tuple[float, float] = (25.0, 225.0)
+    sd: tuple[float, float] = (5.0, 25.0)
+    background_zero: float = 0.2
+    blur_sd: float = 1.0
+    bias_resolution: int = 40
+    bias_sd: float = 0.3
+    gamma_sd: float = 0.25
+
+
+@dataclass(frozen=True)
+class ContrastDraw:
+    """One contrast: intensity mean and SD by label index, and the chain's parameters."""
+
+    means: tuple[float, ...]
+    sds: tuple[float, ...]
+    noise_seed: int
+    zero_background: bool
+    blur_sds: tuple[float, float, float]
+    bias_resolution: int
+    bias_sd: float
+    bias_seed: int
+    gamma: float
+
+
+def draw_contrast(config: ContrastConfig, labels: int, generator: torch.Generator) -> ContrastDraw:
+    """`labels`: number of label indices; index 0 is the background."""
+    return ContrastDraw(
+        means=tuple(draw.uniform(generator, *config.mean) for _ in range(labels)),
+        sds=tuple(draw.uniform(generator, *config.sd) for _ in range(labels)),
+        noise_seed=draw.seed(generator),
+        zero_background=draw.chance(generator, config.background_zero),
+        blur_sds=tuple(draw.uniform(generator, 0.0, config.blur_sd) for _ in range(3)),  # type: ignore[arg-type]
+        bias_resolution=config.bias_resolution,
+        bias_sd=draw.uniform(generator, 0.0, config.bias_sd),
+        bias_seed=draw.seed(generator),
+        gamma=math.exp(draw.normal(generator, config.gamma_sd)),
+    )
+
+
+def render(labels: torch.Tensor, draws: list[ContrastDraw]) -> torch.Tensor:
+    """Label indices (B, I, J, K) uint8 -> images (B, 1, I, J, K) in [0, 1], each by its own draw."""
+    device, shape = labels.device, tuple(labels.shape[1:])
+    means = torch.tensor([d.means for d in draws], device=device)
+    sds = torch.tensor([d.sds for d in draws], device=device)
+    for row, d in enumerate(draws):
+        if d.zero_background:
+            means[row, 0] = sds[row, 0] = 0.0
+    index = labels.flatten(1).long()
+    image = draw.noise([d.noise_seed for d in draws], shape, device)
+    image.mul_(sds.gather(1, index).view(image.shape)).add_(means.gather(1, index).view(image.shape))
+    image = image[:, None]
+    image = blur(image, torch.tensor([d.blur_sds for d in draws], device=device))
+    coarse = draw.coarse_shape(shape, draws[0].bias_resolution)
+    bias = draw.noise([d.bias_seed for d in draws], (1, *coarse), device)
+    bias = bias * torch.tensor([d.bias_sd for d in draws], device=device).view(-1, 1, 1, 1, 1)
+    image = (image * resize(bias, shape).exp_()).clamp_(0.0, 255.0)
+    image = unit_range(image)
+    return image.pow_(torch.tensor([d.gamma for d in draws], device=device).view(-1, 1, 1, 1, 1))
+
+
+def unit_range(image: torch.Tensor) -> torch.Tensor:
+    """(B, C, I, J, K) scaled so that each element's minimum is 0 and maximum 1; a constant becomes 0."""
+    low = image.amin(dim=(1, 2, 3, 4), keepdim=True)
+    high = image.amax(dim=(1, 2, 3, 4), keepdim=True)
+    return (image - low) / (high - low).clamp_min(1e-6)
+
+
+def blur(image: torch.Tensor, sds_vox: torch.Tensor) -> torch.Tensor:
+    """Separable Gaussian, one SD an element and axis: image (B, C, I, J, K), sds_vox (B, 3) -> like image."""
+    batch, channels = image.shape[:2]
+    radius = max(1, math.ceil(3 * float(sds_vox.max())))
+    offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
+    for axis in range(3):
+        sd = sds_vox[:, axis].clamp_min(1e-3).view(-1, 1)
+        kernel = torch.exp(-0.5 * (offsets / sd) ** 2)
+        kernel = kernel / kernel.sum(dim=1, keepdim=True)
+        image = _along(image, kernel.repeat_interleave(channels, 0), axis, radius).view(batch, channels, *image.shape[2:])
+    return image
+
+
+def _along(image: torch.Tensor, kernels: torch.Tensor, axis: int, radius: int) -> torch.Tensor:
+    """Each of the B*C volumes filtered along one axis by its own kernel, edges repeated."""
+    volumes = image.reshape(1, -1, *image.shape[2:])
+    pad = [0] * 6
+    pad[2 * (2 - axis)] = pad[2 * (2 - axis) + 1] = radius
+    padded = F.pad(volumes, pad, mode="replicate")
+    size = image.shape[2 + axis]
+    total = torch.zeros_like(volumes)
+    for tap in range(kernels.shape[1]):
+        weight = kernels[:, tap].view(1, -1, 1, 1, 1)
+        total.addcmul_(padded.narrow(2 + axis, tap, size), weight)
+    return total

@@ -1,0 +1,1 @@
+"""One training loop for every method, and the tasks that it runs."""

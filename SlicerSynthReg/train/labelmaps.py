@@ -1,0 +1,48 @@
+"""Label maps to synthesise from: people's maps, cropped to the head and renumbered, or random shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from SlicerSynthReg.space.grid import Grid
+from SlicerSynthReg.space.transform import resample
+from SlicerSynthReg.volume.read import read_volume
+
+
+@dataclass(frozen=True)
+class LabelMaps:
+    """maps: uint8 index volumes, isotropic, RAS, cropped to what is not background. values: label value by index."""
+
+    maps: tuple[torch.Tensor, ...]
+    values: tuple[int, ...]
+
+
+def load_label_maps(paths: list[Path], spacing: float = 1.0) -> LabelMaps:
+    """Every map in RAS at `spacing` mm, its labels renumbered 0..L-1 by the sorted union of all values (0 first)."""
+    volumes = []
+    for path in paths:
+        volume = read_volume(path, kind="labels")
+        grid = volume.grid.aligned_to_ras(spacing)
+        volumes.append(resample(volume.data.int(), volume.grid, grid, mode="nearest")[0])
+    values = sorted({0}.union(*(set(v.unique().tolist()) for v in volumes)))
+    lookup = torch.zeros(max(values) + 1, dtype=torch.uint8)
+    lookup[torch.tensor(values)] = torch.arange(len(values), dtype=torch.uint8)
+    return LabelMaps(tuple(_cropped(lookup[v.long()]) for v in volumes), tuple(values))
+
+
+def _cropped(labels: torch.Tensor) -> torch.Tensor:
+    occupied = labels.nonzero()
+    low, high = occupied.min(0).values, occupied.max(0).values + 1
+    return labels[low[0] : high[0], low[1] : high[1], low[2] : high[2]].contiguous()
+
+
+def common_shape(labels: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """A map padded or cropped about its centre to `shape`, so that maps can be stacked."""
+    grid = Grid(tuple(labels.shape), np.eye(4))  # type: ignore[arg-type]
+    low = tuple((n - s) // 2 for n, s in zip(labels.shape, shape))
+    target = grid.cropped(low, tuple(a + s for a, s in zip(low, shape)))
+    return resample(labels[None], grid, target, mode="nearest")[0]

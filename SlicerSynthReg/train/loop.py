@@ -1,0 +1,149 @@
+"""The training loop: resumable in wall-clock chunks, EMA weights, best checkpoint by validation, curves, torchrun."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+
+
+class Task(Protocol):
+    """One thing to learn."""
+
+    model: nn.Module
+
+    def loss(self, step: int) -> dict[str, torch.Tensor]:
+        """Terms of training step `step`; "loss" is minimised, the others are logged. Depends on nothing but `step`."""
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Scores of `model` on people left out; "score" (higher is better) chooses the best checkpoint."""
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """steps: the whole run, over all chunks. minutes: this chunk. ema: decay of the averaged weights."""
+
+    folder: str
+    steps: int = 10_000
+    minutes: float = 9.0
+    learning_rate: float = 1e-3
+    ema: float = 0.995
+    validate_every: int = 250
+    warmup: int = 50
+    clip: float = 1.0
+
+
+def train(task: Task, config: LoopConfig, say: Callable[[str], None] = print) -> Path:
+    """Train until `steps` or `minutes`, resuming from folder/last.pt. Returns the best checkpoint's path."""
+    folder = Path(config.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    rank, world = _join_group()
+    model = task.model
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=config.learning_rate)
+    averaged = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    step, best, spent = 0, -float("inf"), 0.0
+    last = folder / "last.pt"
+    if last.exists():
+        state = torch.load(last, weights_only=True, map_location=next(model.parameters()).device)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        averaged, step, best, spent = state["averaged"], state["step"], state["best"], state["spent"]
+        say(f"Resumed at step {step}.")
+    started = time.monotonic()
+
+    def save(scores: dict[str, float]) -> None:
+        nonlocal best
+        _write(last, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "averaged": averaged,
+                      "step": step, "best": max(best, scores["score"]), "spent": spent + time.monotonic() - started})
+        if scores["score"] > best:
+            best = scores["score"]
+            _write(folder / "best.pt", {"model": averaged, "step": step, "scores": scores})
+
+    while step < config.steps and time.monotonic() - started < 60 * config.minutes:
+        model.train()
+        _set_rate(optimizer, config, step)
+        terms = task.loss(step * world + rank)
+        optimizer.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        _share_gradients(model.parameters(), world)
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+        step += 1
+        _update_average(averaged, model, min(config.ema, step / (step + 20)))
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        if rank == 0:
+            _append(folder / "training.csv", {"step": step, "seconds": spent + time.monotonic() - started, **values})
+        ending = step >= config.steps or time.monotonic() - started >= 60 * config.minutes
+        if rank == 0 and (step % config.validate_every == 0 or ending):
+            scores = _validated(task, averaged)
+            _append(folder / "validation.csv", {"step": step, **scores})
+            save(scores)
+            say(f"step {step}  loss {values['loss']:.4f}  " + "  ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+    return folder / "best.pt"
+
+
+def _validated(task: Task, averaged: dict[str, torch.Tensor]) -> dict[str, float]:
+    """Scores of the averaged weights, which are put into the model only meanwhile."""
+    current = {name: value.detach().clone() for name, value in task.model.state_dict().items()}
+    task.model.load_state_dict(averaged)
+    task.model.eval()
+    with torch.no_grad():
+        scores = task.validate(task.model)
+    task.model.load_state_dict(current)
+    return scores
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, config: LoopConfig, step: int) -> None:
+    """Linear warm-up, then half a cosine down to a twentieth."""
+    progress = min(1.0, step / max(1, config.steps))
+    cosine = 0.05 + 0.95 * 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi))))
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * min(1.0, (step + 1) / config.warmup) * cosine
+
+
+def _update_average(averaged: dict[str, torch.Tensor], model: nn.Module, decay: float) -> None:
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                averaged[name].lerp_(value, 1 - decay)
+            else:
+                averaged[name].copy_(value)
+
+
+def _join_group() -> tuple[int, int]:
+    """(rank, world size); under torchrun the process group is joined once."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return (torch.distributed.get_rank(), world) if world > 1 else (0, 1)
+
+
+def _share_gradients(parameters: Iterable[nn.Parameter], world: int) -> None:
+    if world == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is not None:
+            torch.distributed.all_reduce(parameter.grad)
+            parameter.grad /= world
+
+
+def _write(path: Path, state: dict) -> None:
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def _append(path: Path, row: dict[str, float]) -> None:
+    new = not path.exists()
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
