@@ -143,6 +143,12 @@ def own_files() -> list[Path]:
     return sorted(path for top in (PACKAGE, "Modules", "Testing") for path in (ROOT / top).rglob("*.py"))
 
 
+def test_every_folder_of_the_package_is_a_package() -> None:
+    folders = {path.parent for path in (ROOT / PACKAGE).rglob("*.py")}
+    bare = sorted(str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").exists())
+    assert bare == [], "a folder without __init__.py is left out of the wheel, with everything in it"
+
+
 def test_no_file_is_called_utils() -> None:
     named = [path for path in own_files() if re.fullmatch(r"_?(utils?|helpers?|misc|common)", path.stem)]
     assert named == [], "name a file by the idea it holds"

@@ -36,7 +36,26 @@ def test_the_measurement_sees_torch_and_time() -> None:
     assert found["seconds"] > 0.2
 
 
-@pytest.mark.parametrize("statement", ["import SlicerSynthReg", "import SlicerSynthReg.run"])
+READ_CARDS = "from SlicerSynthReg.weights.registry import available, read_card; cards = [*map(read_card, available())]"
+
+
+@pytest.fixture
+def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A card in a folder of the user's own, so that there is one to read whatever ships."""
+    text = ("method", "sha256", "licence", "training_data", "intended_use", "limits", "modalities", "trained_with")
+    content = {"name": "own", "architecture": {}, "spacing_mm": 2.0, **dict.fromkeys(text, "none")}
+    (tmp_path / "own.json").write_text(json.dumps(content))
+    monkeypatch.setenv("SYNTHREG_WEIGHTS", str(tmp_path))
+    return tmp_path / "own.json"
+
+
+@pytest.mark.usefixtures("card")
+def test_the_card_is_among_those_read() -> None:
+    measure(f"{READ_CARDS}; assert 'own' in [card.name for card in cards]")
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize("statement", ["import SlicerSynthReg", "import SlicerSynthReg.run", READ_CARDS])
 def test_it_starts_in_half_a_second_without_torch(statement: str) -> None:
     measure(statement)  # writes the byte code and fills the file cache
     found = measure(statement)
