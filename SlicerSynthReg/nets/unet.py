@@ -1,7 +1,8 @@
 """The U-Net that every network of the project is built of.
 
 Encoder: one convolution at full resolution, then at each level a stride-2 convolution and one more. Decoder: a 2-wide
-stride-2 transposed convolution, the encoder's features beside it, one convolution. All kernels else are 3 wide.
+stride-2 transposed convolution, the encoder's features beside it, one convolution. All kernels else are 3 wide,
+edges repeated: zeros at the border would tell a voxel where it lies in its crop, and features learn that first.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from torch.nn import functional as F
 @dataclass(frozen=True)
 class UNetConfig:
     """inputs, outputs: channels. widths: channels by level, finest first. finest: the level at which the decoder ends
-    (0 = the input's resolution, 1 = half, as SynthMorph's velocity). norm: "batch" or "none"."""
+    (0 = the input's resolution, 1 = half, as SynthMorph's velocity). norm: "group" (groups of 4 channels) or "none"."""
 
     inputs: int = 1
     outputs: int = 16
     widths: tuple[int, ...] = (8, 32, 64, 96, 96)
     finest: int = 0
-    norm: str = "batch"
+    norm: str = "group"
 
 
 class ConvBlock(nn.Sequential):
     """Convolution, normalisation if any, LeakyReLU 0.2."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, norm: str = "batch") -> None:
-        layers: list[nn.Module] = [nn.Conv3d(inputs, outputs, 3, stride, 1, bias=norm == "none")]
-        if norm == "batch":
-            layers.append(nn.BatchNorm3d(outputs))
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, norm: str = "group") -> None:
+        layers: list[nn.Module] = [nn.Conv3d(inputs, outputs, 3, stride, 1, bias=norm == "none", padding_mode="replicate")]
+        if norm == "group":
+            layers.append(nn.GroupNorm(max(1, outputs // 4), outputs))
         layers.append(nn.LeakyReLU(0.2, inplace=True))
         super().__init__(*layers)
 

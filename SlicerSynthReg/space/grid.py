@@ -156,7 +156,7 @@ def affine_lattice(matrix: np.ndarray, shape: tuple[int, ...], device: torch.dev
     parts = []
     for row in matrix[:3]:
         i, j, k = (
-            torch.arange(n, dtype=torch.float64, device=device) * float(c) for n, c in zip(shape, row[:3], strict=False)
+            torch.arange(n, dtype=torch.float64, device=device) * float(c) for n, c in zip(shape, row[:3])
         )
         parts.append((i[:, None, None] + j[:, None] + (k + float(row[3]))).float())
     return torch.stack(parts)

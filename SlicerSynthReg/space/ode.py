@@ -51,13 +51,13 @@ def integrate(
     for n in range(steps):
         t = start + n * h
         k: list[torch.Tensor] = []
-        for c_i, a_i in zip(tableau.c, tableau.a, strict=False):
+        for c_i, a_i in zip(tableau.c, tableau.a):
             inner = x
-            for a_ij, k_j in zip(a_i, k, strict=False):
+            for a_ij, k_j in zip(a_i, k):
                 if a_ij:
                     inner = inner + h * float(a_ij) * k_j
             k.append(f(inner, t + h * float(c_i)))
-        for b_i, k_i in zip(tableau.b, k, strict=False):
+        for b_i, k_i in zip(tableau.b, k):
             if b_i:
                 x = x + h * float(b_i) * k_i
     return x

@@ -65,7 +65,7 @@ def resize(field: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 def resize_displacement(u_vox: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """Like `resize`, and the displacements (B, 3, I, J, K) are rescaled to the new voxel size."""
-    factors = [new / old for new, old in zip(shape, u_vox.shape[2:], strict=False)]
+    factors = [new / old for new, old in zip(shape, u_vox.shape[2:])]
     scale = torch.tensor(factors, dtype=u_vox.dtype, device=u_vox.device).view(1, 3, 1, 1, 1)
     return resize(u_vox, shape) * scale
 

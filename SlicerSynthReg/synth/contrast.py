@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 
 from SlicerSynthReg.space.sampling import resize
+from SlicerSynthReg.space.smoothing import gaussian
 from SlicerSynthReg.synth import draw
 
 
@@ -71,7 +71,7 @@ def render(labels: torch.Tensor, draws: list[ContrastDraw]) -> torch.Tensor:
     image = draw.noise([d.noise_seed for d in draws], shape, device)
     image.mul_(sds.gather(1, index).view(image.shape)).add_(means.gather(1, index).view(image.shape))
     image = image[:, None]
-    image = blur(image, torch.tensor([d.blur_sds for d in draws], device=device))
+    image = gaussian(image, torch.tensor([d.blur_sds for d in draws], device=device))
     coarse = draw.coarse_shape(shape, draws[0].bias_resolution)
     bias = draw.noise([d.bias_seed for d in draws], (1, *coarse), device)
     bias = bias * torch.tensor([d.bias_sd for d in draws], device=device).view(-1, 1, 1, 1, 1)
@@ -85,30 +85,3 @@ def unit_range(image: torch.Tensor) -> torch.Tensor:
     low = image.amin(dim=(1, 2, 3, 4), keepdim=True)
     high = image.amax(dim=(1, 2, 3, 4), keepdim=True)
     return (image - low) / (high - low).clamp_min(1e-6)
-
-
-def blur(image: torch.Tensor, sds_vox: torch.Tensor) -> torch.Tensor:
-    """Separable Gaussian, one SD an element and axis: image (B, C, I, J, K), sds_vox (B, 3) -> like image."""
-    batch, channels = image.shape[:2]
-    radius = max(1, math.ceil(3 * float(sds_vox.max())))
-    offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
-    for axis in range(3):
-        sd = sds_vox[:, axis].clamp_min(1e-3).view(-1, 1)
-        kernel = torch.exp(-0.5 * (offsets / sd) ** 2)
-        kernel = kernel / kernel.sum(dim=1, keepdim=True)
-        image = _along(image, kernel.repeat_interleave(channels, 0), axis, radius).view(batch, channels, *image.shape[2:])
-    return image
-
-
-def _along(image: torch.Tensor, kernels: torch.Tensor, axis: int, radius: int) -> torch.Tensor:
-    """Each of the B*C volumes filtered along one axis by its own kernel, edges repeated."""
-    volumes = image.reshape(1, -1, *image.shape[2:])
-    pad = [0] * 6
-    pad[2 * (2 - axis)] = pad[2 * (2 - axis) + 1] = radius
-    padded = F.pad(volumes, pad, mode="replicate")
-    size = image.shape[2 + axis]
-    total = torch.zeros_like(volumes)
-    for tap in range(kernels.shape[1]):
-        weight = kernels[:, tap].view(1, -1, 1, 1, 1)
-        total.addcmul_(padded.narrow(2 + axis, tap, size), weight)
-    return total

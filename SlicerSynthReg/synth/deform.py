@@ -93,16 +93,21 @@ def warp_index(
     if draws[0].velocity:
         half = exponential(velocity_field(draws, shape, device), draws[0].squarings)
         u = resize_displacement(half, shape)
-    to_center, from_center = np.eye(4), np.eye(4)
-    to_center[:3, 3] = -(np.array(shape) - 1) / 2
-    from_center[:3, 3] = (np.array(source_shape) - 1) / 2
     rows = []
     for one, record in zip(u, draws):
-        matrix = from_center @ np.vstack([record.matrix, [0, 0, 0, 1]]) @ to_center
+        matrix = placement(record, source_shape, shape)
         linear = np.eye(4)
         linear[:3, :3] = matrix[:3, :3]
         rows.append(affine_lattice(matrix, shape, device) + apply_matrix(linear, one))
     return torch.stack(rows)
+
+
+def placement(record: DeformDraw, source_shape: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    """The affine part as 4x4: voxel index of an output of `shape` -> voxel index of the source, about both centres."""
+    to_center, from_center = np.eye(4), np.eye(4)
+    to_center[:3, 3] = -(np.array(shape) - 1) / 2
+    from_center[:3, 3] = (np.array(source_shape) - 1) / 2
+    return from_center @ np.vstack([record.matrix, [0, 0, 0, 1]]) @ to_center
 
 
 def warp_labels(labels: torch.Tensor, index: torch.Tensor, outside: int = 0) -> torch.Tensor:

@@ -16,6 +16,10 @@ def uniform(generator: torch.Generator, low: float, high: float) -> float:
     return low + (high - low) * float(torch.rand((), generator=generator))
 
 
+def log_uniform(generator: torch.Generator, low: float, high: float) -> float:
+    return math.exp(uniform(generator, math.log(low), math.log(high)))
+
+
 def normal(generator: torch.Generator, sd: float = 1.0) -> float:
     return sd * float(torch.randn((), generator=generator))
 

@@ -57,7 +57,11 @@ def draw_pair(config: ViewConfig, labels: int, seed: int) -> tuple[ViewDraw, Vie
 
 def make_view(sources: torch.Tensor, draws: list[ViewDraw], shape: tuple[int, ...] | None = None) -> View:
     """Views of the label maps `sources` (B, I, J, K) uint8 on grids of `shape` sharing the sources' centre."""
-    index = warp_index([d.deform for d in draws], tuple(sources.shape[1:]), shape, sources.device)
+    return view_at(sources, warp_index([d.deform for d in draws], tuple(sources.shape[1:]), shape, sources.device), draws)
+
+
+def view_at(sources: torch.Tensor, index: torch.Tensor, draws: list[ViewDraw]) -> View:
+    """Views of `sources` read at voxel indices (B, 3, I, J, K), rendered by each draw's contrast and artefacts."""
     labels = warp_labels(sources, index)
     image = apply_artefacts(render(labels, [d.contrast for d in draws]), [d.artefacts for d in draws])
     return View(labels, image, index)

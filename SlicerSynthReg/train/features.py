@@ -1,37 +1,44 @@
 """Training the contrast-invariant feature network that SynthMorph's matching form and instance refinement stand on.
 
-One label map, one geometry, two contrasts: the features of a place must be the same in both, unlike those of other
-places, and tell the labels apart (dense contrast after anatomix; label prototypes where labels mean something).
+One label map, two contrasts, seen through two differently placed and turned crops: the features of a place must be the
+same in both, unlike those of other places, and tell the labels apart (dense contrast after anatomix; label prototypes
+where labels mean something). Were both crops the same, the network could pass by encoding where a voxel lies in its
+crop: measured, it found 99.6 % of the places after 250 steps that way, and had learned no anatomy.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from SlicerSynthReg.losses.contrast import same_label, same_place
 from SlicerSynthReg.nets.unet import UNet, UNetConfig
+from SlicerSynthReg.space.sampling import sample
+from SlicerSynthReg.space.transform import apply_matrix
 from SlicerSynthReg.synth import draw
 from SlicerSynthReg.synth.artefacts import ArtefactConfig
 from SlicerSynthReg.synth.contrast import ContrastConfig
-from SlicerSynthReg.synth.deform import DeformConfig
-from SlicerSynthReg.synth.pair import View, ViewConfig, ViewDraw, draw_view, make_view
+from SlicerSynthReg.synth.deform import DeformConfig, draw_deform, placement, warp_index
+from SlicerSynthReg.synth.pair import ViewConfig, draw_view, view_at
 from SlicerSynthReg.synth.shapes import ShapesConfig, draw_shapes, make_shapes
 from SlicerSynthReg.train.labelmaps import LabelMaps
 
 
 @dataclass(frozen=True)
 class FeatureTaskConfig:
-    """crop: voxels a side. points: places compared a step. near: voxels within which places are not told apart."""
+    """crop: voxels a side. points: places compared a step. near: voxels within which places are not told apart.
+    levels: decoder levels that learn, as powers of two of the voxel; view: the person common to both crops; placing: how each crop lies in it."""
 
     net: UNetConfig = field(default_factory=UNetConfig)
     crop: int = 64
     points: int = 768
     near: float = 3.0
     temperature: float = 0.1
+    levels: tuple[int, ...] = (0, 1, 2, 3)
     view: ViewConfig = field(
         default_factory=lambda: ViewConfig(
             DeformConfig((8, 16, 32), 1.5, 5, 45.0, 45.0, 0.15, 0.1, (1.5, 2.2)),
@@ -39,15 +46,35 @@ class FeatureTaskConfig:
             ArtefactConfig(),
         )
     )
+    placing: DeformConfig = field(
+        default_factory=lambda: DeformConfig((), 0.0, 0, rotation_degrees=15.0, shift_vox=12.0, scale=0.08, shear=0.05)
+    )
 
 
 class FeatureModel(nn.Module):
-    """The network and, for maps whose labels mean something, one prototype a label."""
+    """The network and, for maps whose labels mean something, one prototype a label at each level."""
 
-    def __init__(self, config: UNetConfig, labels: int) -> None:
+    def __init__(self, config: UNetConfig, labels: int, levels: tuple[int, ...]) -> None:
         super().__init__()
         self.net = UNet(config)
-        self.prototypes = nn.Linear(config.outputs, labels, bias=False) if labels else None
+        widths = [config.outputs if level == 0 else config.widths[level] for level in levels]
+        self.prototypes = nn.ModuleList(nn.Linear(width, labels, bias=False) for width in widths) if labels else None
+
+    def forward(self, images: torch.Tensor, levels: tuple[int, ...]) -> list[torch.Tensor]:
+        """Unit-length features at each of `levels`, 0 being the network's output."""
+        pyramid = self.net.pyramid(images)
+        return [F.normalize(self.net.head(pyramid[0]) if level == 0 else pyramid[level], dim=1) for level in levels]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """z1, z2: for each level (N, C) unit features of N places in two views; places (N, 3) voxels of the second;
+    labels (N,)."""
+
+    z1: tuple[torch.Tensor, ...]
+    z2: tuple[torch.Tensor, ...]
+    places: torch.Tensor
+    labels: torch.Tensor
 
 
 class FeatureTask:
@@ -59,54 +86,66 @@ class FeatureTask:
         self.maps = maps.maps[: len(maps.maps) - held_out] if maps else ()
         self.unseen = maps.maps[len(maps.maps) - held_out :] if maps else ()
         self.label_count = labels or ShapesConfig().labels
-        self.model = FeatureModel(config.net, labels).to(device).to(memory_format=torch.channels_last_3d)
+        self.model = FeatureModel(config.net, labels, config.levels).to(device).to(memory_format=torch.channels_last_3d)
 
     def loss(self, step: int) -> dict[str, torch.Tensor]:
-        generator = torch.Generator().manual_seed(step)
-        one, two = self._views(self.maps, generator)
-        images = torch.cat([one.image, two.image]).contiguous(memory_format=torch.channels_last_3d)
-        features = F.normalize(self.model.net(images), dim=1)
-        flat = balanced_points(one.labels[0], self.config.points, generator)
-        z1, z2 = (f.flatten(1)[:, flat].T for f in features)
-        shape = one.labels.shape[1:]
-        places = torch.stack(torch.unravel_index(flat, shape), 1).float()
-        t = self.config.temperature
-        place = same_place(z1, z2, places, self.config.near, t)
-        chosen = one.labels[0].flatten()[flat].long()
-        if self.model.prototypes is None:
-            label = same_label(z1, z2, chosen, t)
-        else:
-            prototypes = F.normalize(self.model.prototypes.weight, dim=1)
-            label = F.cross_entropy(torch.cat([z1, z2]) @ prototypes.T / t, torch.cat([chosen, chosen]))
-        return {"loss": place + label, "place": place, "label": label}
+        matched = self._matched(self.model, self.maps, torch.Generator().manual_seed(step), self.config.points)
+        t, terms = self.config.temperature, {}
+        for n, (level, z1, z2) in enumerate(zip(self.config.levels, matched.z1, matched.z2)):
+            near = self.config.near * 2 ** max(level - 1, 0)
+            terms[f"place{level}"] = same_place(z1, z2, matched.places, near, t)
+            if self.model.prototypes is None:
+                terms[f"label{level}"] = same_label(z1, z2, matched.labels, t)
+            else:
+                prototypes = F.normalize(self.model.prototypes[n].weight, dim=1)
+                logits = torch.cat([z1, z2]) @ prototypes.T / t
+                terms[f"label{level}"] = F.cross_entropy(logits, torch.cat([matched.labels, matched.labels]))
+        return {"loss": sum(terms.values()) / len(self.config.levels), **terms}  # type: ignore[dict-item]
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Share of places that find themselves within 3 voxels in the other contrast, and of places whose label is right."""
-        hits, right, count = 0.0, 0.0, 16
+        """At the finest level, share of places that find themselves within 3 voxels in the other view, and their label."""
+        near, right, count = 0.0, 0.0, 12
         for n in range(count):
-            generator = torch.Generator().manual_seed(10_000_000 + n)
-            one, two = self._views(self.unseen, generator)
-            features = F.normalize(model.net(torch.cat([one.image, two.image])), dim=1)  # type: ignore[operator]
-            flat = balanced_points(one.labels[0], 1000, generator)
-            z1, z2 = (f.flatten(1)[:, flat].T for f in features)
-            places = torch.stack(torch.unravel_index(flat, one.labels.shape[1:]), 1).float()
-            found = (z1 @ z2.T).argmax(1)
-            hits += float(((places - places[found]).norm(dim=1) <= 3).float().mean()) / count
-            chosen = one.labels[0].flatten()[flat]
-            right += float((chosen == chosen[found]).float().mean()) / count
-        return {"score": hits + right, "place": hits, "label": right}
+            matched = self._matched(model, self.unseen or self.maps, torch.Generator().manual_seed(10_000_000 + n), 1000)
+            found = (matched.z1[0] @ matched.z2[0].T).argmax(1)
+            near += float(((matched.places - matched.places[found]).norm(dim=1) <= 3).float().mean()) / count
+            right += float((matched.labels == matched.labels[found]).float().mean()) / count
+        return {"score": near + right, "place": near, "label": right}
 
-    def _views(self, maps: tuple[torch.Tensor, ...], generator: torch.Generator) -> tuple[View, View]:
-        """Two contrasts of one place in one geometry."""
+    def _matched(self, model: nn.Module, maps: tuple[torch.Tensor, ...], generator: torch.Generator, count: int) -> Matched:
+        """Features of the same places of one person in two views."""
         side = (self.config.crop,) * 3
-        first = draw_view(self.config.view, self.label_count, generator)
-        second = draw_view(self.config.view, self.label_count, generator)
-        second = ViewDraw(first.deform, second.contrast, second.artefacts)
+        wide = tuple(n * 3 // 2 for n in side)
+        one, two = (draw_view(self.config.view, self.label_count, generator) for _ in range(2))
+        placings = [draw_deform(self.config.placing, generator) for _ in range(2)]
         if maps:
             source = maps[draw.integer(generator, 0, len(maps) - 1)].to(self.device)
         else:
             source = make_shapes(draw_shapes(ShapesConfig(), generator), tuple(2 * n for n in side), self.device)
-        return make_view(source[None], [first], side), make_view(source[None], [second], side)
+        person = warp_index([one.deform], tuple(source.shape), wide, self.device)
+        views = [
+            view_at(source[None], sample(person, warp_index([placing], wide, side, self.device), padding="border"), [view])
+            for view, placing in zip((one, two), placings)
+        ]
+        images = torch.cat([view.image for view in views]).contiguous(memory_format=torch.channels_last_3d)
+        pyramid = model(images, self.config.levels)
+        first_of_second = np.linalg.solve(*(placement(p, wide, side) for p in placings))
+        flat = balanced_points(views[1].labels[0], count * 2, generator)
+        second = torch.stack(torch.unravel_index(flat, side)).float()
+        first = apply_matrix(first_of_second, second)
+        seen = ((first >= 0) & (first <= self.config.crop - 1)).all(0).nonzero()[:count, 0]
+        z1, z2 = (
+            tuple(_read(f[n : n + 1], at[:, seen], level) for level, f in zip(self.config.levels, pyramid))
+            for n, at in enumerate((first, second))
+        )
+        return Matched(z1, z2, second[:, seen].T, views[1].labels[0].flatten()[flat[seen]].long())
+
+
+def _read(features: torch.Tensor, index: torch.Tensor, level: int) -> torch.Tensor:
+    """Unit features (N, C) of a level at full-resolution voxel indices (3, N); a level's voxels are blocks."""
+    block = 2**level
+    at = (index - (block - 1) / 2) / block
+    return F.normalize(sample(features, at[None], padding="border")[0].T, dim=1)
 
 
 def balanced_points(labels: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:

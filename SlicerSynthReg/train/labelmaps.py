@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import resample
 from SlicerSynthReg.volume.read import read_volume
 
@@ -40,9 +38,9 @@ def _cropped(labels: torch.Tensor) -> torch.Tensor:
     return labels[low[0] : high[0], low[1] : high[1], low[2] : high[2]].contiguous()
 
 
-def common_shape(labels: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """A map padded or cropped about its centre to `shape`, so that maps can be stacked."""
-    grid = Grid(tuple(labels.shape), np.eye(4))  # type: ignore[arg-type]
-    low = tuple((n - s) // 2 for n, s in zip(labels.shape, shape))
-    target = grid.cropped(low, tuple(a + s for a, s in zip(low, shape)))
-    return resample(labels[None], grid, target, mode="nearest")[0]
+def around(labels: torch.Tensor, inside: list[int], margin: int = 12) -> torch.Tensor:
+    """The box of the label indices `inside` and `margin` voxels about it, within the map."""
+    occupied = torch.isin(labels, torch.tensor(inside, dtype=labels.dtype)).nonzero()
+    low = (occupied.min(0).values - margin).clamp_min(0)
+    high = occupied.max(0).values + 1 + margin
+    return labels[low[0] : high[0], low[1] : high[1], low[2] : high[2]].contiguous()

@@ -1,0 +1,1 @@
+"""Scores of a registration, each a named record: overlap, surfaces, landmarks, regularity and intensities."""

@@ -1,0 +1,121 @@
+"""Affine registration by Gauss-Newton on weighted squared channel differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.linalg import expm
+
+from SlicerSynthReg.methods.instance.channels import Channels
+from SlicerSynthReg.space.differential import gradient
+from SlicerSynthReg.space.sampling import sample
+
+
+@dataclass(frozen=True)
+class AffineConfig:
+    """rigid_iterations then affine_iterations on at most `points` voxels of the fixed image."""
+
+    rigid_iterations: int = 15
+    affine_iterations: int = 15
+    points: int = 12_000
+    tolerance_mm: float = 0.02
+
+
+@dataclass(frozen=True)
+class AffineFit:
+    """matrix: 4x4 fixed RAS -> moving RAS. residual: weighted mean squared channel difference (lower is better)."""
+
+    matrix: np.ndarray
+    residual: float
+
+
+def fit_affine(fixed: Channels, moving: Channels, start: np.ndarray, config: AffineConfig) -> AffineFit:
+    """Refine `start` (4x4 fixed RAS -> moving RAS). Residuals r = m(T x) - f(x), T <- T exp(step) about the fixed
+    centroid, step from (J'WJ + damping) step = -J'Wr; steps that do not lower the residual are halved."""
+    index, values, weight = _points(fixed, config.points)
+    slope = gradient(moving.values[None])[0].flatten(0, 1)
+    stack = torch.cat([moving.values, moving.weight[None], slope])[None]
+    center = fixed.centroid_mm()
+    world = fixed.grid.index_to_world(index.numpy().T)
+    scale = float(np.sqrt(((world - center) ** 2).sum(1).mean()))
+    arms = (world - center) / scale
+    bases = _generators()
+    matrix, damping = start.copy(), 1e-3
+    residual, normal, right = _system(moving, stack, values, weight, matrix, world, arms, scale, bases)
+    for iteration in range(config.rigid_iterations + config.affine_iterations):
+        free = 6 if iteration < config.rigid_iterations else 12
+        h = normal[:free, :free] + damping * np.diag(np.diag(normal)[:free] + 1e-9)
+        step = np.zeros(12)
+        step[:free] = -np.linalg.solve(h, right[:free])
+        proposed = matrix @ _about(center, scale, np.einsum("p,pij->ij", step, bases))
+        trial = _system(moving, stack, values, weight, proposed, world, arms, scale, bases)
+        if trial[0] < residual:
+            moved = float(np.abs(step).max()) * scale
+            matrix, damping = proposed, max(damping / 3, 1e-5)
+            residual, normal, right = trial
+            if moved < config.tolerance_mm and free == 12:
+                break
+        else:
+            damping = min(damping * 8, 1e3)
+    return AffineFit(matrix, residual)
+
+
+def _points(fixed: Channels, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Evenly chosen voxels that count: indices (3, N), values (C, N), weights (N,)."""
+    flat = (fixed.weight.flatten() > 0.2).nonzero()[:, 0]
+    if len(flat) < 50:
+        flat = torch.arange(fixed.weight.numel())
+    flat = flat[torch.linspace(0, len(flat) - 1, min(count, len(flat))).long()]
+    index = torch.stack(torch.unravel_index(flat, fixed.weight.shape)).float()
+    return index, fixed.values.flatten(1)[:, flat], fixed.weight.flatten()[flat]
+
+
+def _generators() -> np.ndarray:
+    """(12, 4, 4): three translations, three rotations, three stretches, three shears."""
+    bases = np.zeros((12, 4, 4))
+    for axis in range(3):
+        bases[axis, axis, 3] = 1
+        a, b = [other for other in range(3) if other != axis]
+        bases[3 + axis, a, b], bases[3 + axis, b, a] = -1, 1
+        bases[6 + axis, axis, axis] = 1
+        bases[9 + axis, a, b] = bases[9 + axis, b, a] = 1
+    return bases
+
+
+def _about(center: np.ndarray, scale: float, tangent: np.ndarray) -> np.ndarray:
+    """exp(tangent) in coordinates centred at `center` and measured in `scale` mm."""
+    frame = np.diag([scale, scale, scale, 1.0])
+    frame[:3, 3] = center
+    return frame @ expm(tangent) @ np.linalg.inv(frame)
+
+
+def _system(
+    moving: Channels,
+    stack: torch.Tensor,
+    values: torch.Tensor,
+    weight: torch.Tensor,
+    matrix: np.ndarray,
+    world: np.ndarray,
+    arms: np.ndarray,
+    scale: float,
+    bases: np.ndarray,
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Residual, J'WJ (12x12), J'Wr (12) at `matrix`; places that leave the moving weight count as a unit miss."""
+    channels = len(values)
+    there = moving.grid.world_to_index(world @ matrix[:3, :3].T + matrix[:3, 3])
+    read = sample(stack, torch.from_numpy(there.T).float()[None], padding="border")[0]
+    m, reach, slope = read[:channels], read[channels], read[channels + 1 :].view(channels, 3, -1)
+    w = (weight * reach).double().numpy()
+    missed = float((weight * (1 - reach)).sum())
+    r = (m - values).double().numpy()
+    to_index = np.linalg.solve(moving.grid.affine[:3, :3], matrix[:3, :3]) * scale
+    per_arm = np.einsum("can,ab->cbn", slope.double().numpy(), to_index)
+    homogeneous = np.concatenate([arms, np.ones((len(arms), 1))], 1)
+    motion = np.einsum("pij,nj->pin", bases[:, :3], homogeneous)
+    jacobian = np.einsum("cbn,pbn->pcn", per_arm, motion, optimize=True).reshape(12, -1)
+    weighted = jacobian * np.tile(w, channels)
+    spread = float((values.square().sum(0) * weight).sum() / weight.sum())
+    total = float((w * (r**2).sum(0)).sum()) + 2 * spread * missed
+    return total / float(weight.sum()), weighted @ jacobian.T, weighted @ r.reshape(-1)

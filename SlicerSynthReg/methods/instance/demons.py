@@ -1,0 +1,117 @@
+"""Diffeomorphic refinement: Gauss-Newton forces on many channels, gathered into one stationary velocity field.
+
+At each level: m = moving o exp(v); per voxel the force d solves (sum_c w g g' + alpha I) d = sum_c w g (f - m) with g
+the mean slope of f and m (the symmetric form of Thirion's force; Vercauteren 2009 for the log domain); then
+v <- S_elastic(v + S_fluid(d)). Because the map is exp(v), exp(-v) is its inverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from SlicerSynthReg.methods.instance.channels import Channels
+from SlicerSynthReg.space.differential import gradient
+from SlicerSynthReg.space.grid import index_lattice
+from SlicerSynthReg.space.sampling import resize_displacement, sample_displaced
+from SlicerSynthReg.space.smoothing import gaussian
+from SlicerSynthReg.space.transform import exponential
+
+
+@dataclass(frozen=True)
+class DemonsConfig:
+    """factors: levels as multiples of the channels' voxel, coarse to fine, with their iterations.
+
+    elastic: smoothing of the velocity in voxels of its grid (the regularisation strength); fluid: of each update.
+    alpha: damping relative to the mean squared slope. step: longest update in voxels.
+    """
+
+    factors: tuple[int, ...] = (4, 2, 1)
+    iterations: tuple[int, ...] = (30, 25, 8)
+    elastic: float = 0.7
+    fluid: float = 1.0
+    alpha: float = 0.3
+    step: float = 0.7
+    squarings: int = 6
+
+
+def refine(
+    fixed: Channels,
+    moving: Channels,
+    start: torch.Tensor | None,
+    config: DemonsConfig,
+    progress: Callable[[float], None] = lambda share: None,
+) -> torch.Tensor:
+    """Velocity (3, I/2, J/2, K/2) at half the channels' resolution, voxels of that half grid.
+
+    fixed, moving: on one grid whose counts divide by max(factors); start: such a velocity or None for zero.
+    """
+    shape = fixed.weight.shape
+    v = torch.zeros((1, 3, *(n // config.factors[0] for n in shape)))
+    if start is not None:
+        v = resize_displacement(start[None], tuple(v.shape[2:]))
+    total, done = sum(config.iterations), 0
+    for factor, iterations in zip(config.factors, config.iterations):
+        v_factor = max(factor, 2)
+        v = resize_displacement(v, tuple(n // v_factor for n in shape))
+        border = _border_window(tuple(v.shape[2:]))
+        level = _Level(fixed.pooled(factor), moving.pooled(factor), config)
+        for _ in range(iterations):
+            force = level.force(v)
+            update = resize_displacement(force, tuple(v.shape[2:]))
+            v = gaussian(v + gaussian(update, config.fluid), config.elastic) * border
+            done += 1
+            progress(done / total)
+    return resize_displacement(v, tuple(n // 2 for n in shape))[0]
+
+
+def _border_window(shape: tuple[int, ...]) -> torch.Tensor:
+    """(I, J, K) 1 inside, falling to 0 at the grid's faces over two voxels: outside its grid a map is the identity."""
+    i, j, k = ((torch.minimum(torch.arange(n), torch.arange(n).flip(0)) / 2).clamp_max(1.0) for n in shape)
+    return i[:, None, None] * j[:, None] * k
+
+
+class _Level:
+    """One resolution: what does not change between iterations."""
+
+    def __init__(self, fixed: Channels, moving: Channels, config: DemonsConfig) -> None:
+        self.config = config
+        self.fixed, self.moving = fixed.values[None], moving.values[None]
+        self.weight, self.moving_weight = fixed.weight, moving.weight[None, None]
+        self.lattice = index_lattice(tuple(fixed.weight.shape))
+        self.fixed_slope = gradient(self.fixed)[0]
+        square = (self.fixed_slope.square().sum(dim=(0, 1)) * self.weight).sum() / self.weight.sum().clamp_min(1e-6)
+        self.damping = config.alpha * float(square) / 3 + 1e-8
+
+    def force(self, v: torch.Tensor) -> torch.Tensor:
+        """(1, 3, I, J, K) update in voxels of this level."""
+        u = exponential(v, self.config.squarings)
+        if u.shape[2:] != self.fixed.shape[2:]:
+            u = resize_displacement(u, tuple(self.fixed.shape[2:]))
+        m = sample_displaced(self.moving, u, self.lattice)
+        weight = (self.weight * sample_displaced(self.moving_weight, u, self.lattice, padding="zeros")[0, 0]).sqrt()
+        slope = 0.5 * (self.fixed_slope + gradient(m)[0])
+        residual = (self.fixed - m)[0]
+        d = solve3(_outer(slope) * weight, self.damping, (slope * residual[:, None]).sum(0) * weight)
+        length = d.norm(dim=0, keepdim=True)
+        return (d * (self.config.step / length.clamp_min(self.config.step)))[None]
+
+
+def _outer(slope: torch.Tensor) -> torch.Tensor:
+    """sum_c g g' of (C, 3, I, J, K) as its six distinct entries (6, I, J, K): xx, xy, xz, yy, yz, zz."""
+    x, y, z = slope[:, 0], slope[:, 1], slope[:, 2]
+    return torch.stack([(x * x).sum(0), (x * y).sum(0), (x * z).sum(0), (y * y).sum(0), (y * z).sum(0), (z * z).sum(0)])
+
+
+def solve3(h: torch.Tensor, damping: float, b: torch.Tensor) -> torch.Tensor:
+    """(h + damping I)^-1 b for each voxel: h (6, ...) as `_outer` gives it, b (3, ...) -> (3, ...)."""
+    xx, xy, xz, yy, yz, zz = h[0] + damping, h[1], h[2], h[3] + damping, h[4], h[5] + damping
+    c_xx, c_xy, c_xz = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
+    c_yy, c_yz, c_zz = xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy
+    determinant = xx * c_xx + xy * c_xy + xz * c_xz
+    x = c_xx * b[0] + c_xy * b[1] + c_xz * b[2]
+    y = c_xy * b[0] + c_yy * b[1] + c_yz * b[2]
+    z = c_xz * b[0] + c_yz * b[1] + c_zz * b[2]
+    return torch.stack([x, y, z]) / determinant

@@ -1,0 +1,98 @@
+"""SynthMorph's networks as one model: shared features, matched pyramid, label prototypes."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from SlicerSynthReg.nets.matching import MatchingConfig, MatchingNet
+from SlicerSynthReg.nets.unet import UNet, UNetConfig, pad_to_multiple
+from SlicerSynthReg.weights.registry import Card, load_weights
+
+
+@dataclass(frozen=True)
+class SynthMorphConfig:
+    """labels: label values of the prototypes, empty for the shapes variant. foreground: which of them are the anatomy
+    to be aligned (brain); others are context."""
+
+    features: UNetConfig = field(default_factory=UNetConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
+    labels: tuple[int, ...] = ()
+    foreground: tuple[int, ...] = ()
+    temperature: float = 0.1
+
+    @classmethod
+    def from_card(cls, values: dict[str, Any]) -> SynthMorphConfig:
+        """Rebuild from a card's architecture entry (JSON lists become tuples)."""
+        kinds = {"features": UNetConfig, "matching": MatchingConfig}
+        parts = {
+            key: kinds[key](**{k: _tuple(v) for k, v in value.items()}) if key in kinds else _tuple(value)
+            for key, value in values.items()
+        }
+        return cls(**parts)
+
+    def to_card(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What the network sees in one image. finest: (16, I, J, K) unit vectors at the image's resolution; foreground:
+    (I, J, K) probability of the anatomy to be aligned, None for the shapes variant; levels: unit-length decoder
+    features by power of two, (1, C, I/2^l, ...)."""
+
+    finest: torch.Tensor
+    foreground: torch.Tensor | None
+    levels: dict[int, torch.Tensor]
+
+
+class SynthMorph(nn.Module):
+    """features(image) for each image alone, then velocity(fixed, moving, regularisation)."""
+
+    def __init__(self, config: SynthMorphConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net = UNet(config.features)
+        self.prototypes = nn.Linear(config.features.outputs, len(config.labels), bias=False) if config.labels else None
+        self.matching = MatchingNet(config.matching, config.features)
+        inside = torch.tensor([value in config.foreground for value in config.labels], dtype=torch.bool)
+        self.register_buffer("inside", inside, persistent=False)
+
+    @classmethod
+    def load(cls, card: Card) -> SynthMorph:
+        """The model of a card, ready for inference."""
+        model = cls(SynthMorphConfig.from_card(card.architecture))
+        model.load_state_dict(load_weights(card))
+        return model.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    def features(self, image: torch.Tensor) -> Features:
+        """image (1, 1, I, J, K) in [0, 1], RAS-aligned, near the card's spacing."""
+        shape = image.shape[2:]
+        padded = pad_to_multiple(image, self.net.multiple).contiguous(memory_format=torch.channels_last_3d)
+        pyramid = self.net.pyramid(padded)
+        finest = F.normalize(self.net.head(pyramid[0]), dim=1)[0, :, : shape[0], : shape[1], : shape[2]].contiguous()
+        levels = {level: F.normalize(pyramid[level - self.config.features.finest], dim=1).contiguous()
+                  for level in self.config.matching.levels}
+        return Features(finest, self._foreground(finest), levels)
+
+    def _foreground(self, finest: torch.Tensor) -> torch.Tensor | None:
+        if self.prototypes is None:
+            return None
+        prototypes = F.normalize(self.prototypes.weight, dim=1) / self.config.temperature
+        logits = torch.einsum("lc,cijk->lijk", prototypes, finest)
+        return torch.softmax(logits, 0)[self.inside].sum(0)
+
+    def velocity(self, fixed: dict[int, torch.Tensor], moving: dict[int, torch.Tensor], weight: float) -> torch.Tensor:
+        """(1, 3, I/2, J/2, K/2) in voxels of that grid; weight: regularisation, 1 = the paper's."""
+        low, high = self.config.matching.weight_range
+        strength = torch.full((1,), min(max(weight, low), high), device=next(self.parameters()).device)
+        return self.matching(fixed, moving, strength)

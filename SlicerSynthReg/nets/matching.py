@@ -1,0 +1,94 @@
+"""Registration by explicit matching: a velocity from local correlation of shared features, coarse to fine.
+
+SynthMorph's network sees both images as channels of one U-Net and must discover correspondence; here one U-Net sees
+each image alone, and at every level of its decoder the features of the fixed image are correlated with those of the
+warped moving image in a 3x3x3 neighbourhood. A small convolutional head turns the 27 correlations, their expected
+displacement and the regularisation weight into a velocity update. The rest is SynthMorph's: a stationary velocity at
+half resolution, integrated by scaling and squaring.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from SlicerSynthReg.nets.unet import ConvBlock, UNetConfig
+from SlicerSynthReg.space.grid import index_lattice
+from SlicerSynthReg.space.sampling import resize_displacement, sample_displaced
+from SlicerSynthReg.space.smoothing import box_mean
+from SlicerSynthReg.space.transform import exponential
+
+
+@dataclass(frozen=True)
+class MatchingConfig:
+    """levels: decoder levels that are matched, coarse to fine, as powers of two of the input's voxel; the last is the
+    velocity's resolution. width: channels of each head. weight_range: regularisation weights seen in training."""
+
+    levels: tuple[int, ...] = (4, 3, 2, 1)
+    width: int = 24
+    sharpness: float = 10.0
+    squarings: int = 5
+    weight_range: tuple[float, float] = (0.1, 10.0)
+
+
+def neighbours() -> torch.Tensor:
+    """(27, 3) offsets of the 3x3x3 neighbourhood, in voxels, axis order."""
+    return torch.cartesian_prod(*(torch.arange(-1.0, 2.0),) * 3)
+
+
+def correlation(fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
+    """fixed(x) . moving(x + o) for the 27 offsets o of `neighbours`: (B, C, I, J, K) twice -> (B, 27, I, J, K)."""
+    i, j, k = fixed.shape[2:]
+    padded = F.pad(moving, (1,) * 6, mode="replicate")
+    return torch.stack(
+        [(fixed * padded[:, :, a : a + i, b : b + j, c : c + k]).sum(1) for a in range(3) for b in range(3) for c in range(3)],
+        dim=1,
+    )
+
+
+class MatchingHead(nn.Module):
+    """Correlations of one level -> velocity update (B, 3, I, J, K), voxels of that level; near soft-argmax at birth."""
+
+    def __init__(self, config: MatchingConfig) -> None:
+        super().__init__()
+        self.sharpness = nn.Parameter(torch.tensor(config.sharpness))
+        self.gain = nn.Parameter(torch.tensor(1.0))
+        self.mix = ConvBlock(27 + 3 + 1, config.width, norm="none")
+        self.refine = ConvBlock(config.width, config.width, norm="none")
+        self.out = nn.Conv3d(config.width, 3, 3, padding=1)
+        nn.init.normal_(self.out.weight, std=1e-4)
+        nn.init.zeros_(self.out.bias)
+        self.register_buffer("offsets", neighbours().T[None, :, :, None, None, None], persistent=False)
+
+    def forward(self, cost: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        share = torch.softmax(self.sharpness * box_mean(cost, 1), dim=1)
+        expected = (share[:, None] * self.offsets).sum(2)
+        strength = weight.log10().view(-1, 1, 1, 1, 1).expand(-1, 1, *cost.shape[2:])
+        hidden = self.refine(self.mix(torch.cat([cost, expected, strength], 1)))
+        return box_mean(self.gain * expected + self.out(hidden), 1)
+
+
+class MatchingNet(nn.Module):
+    """Feature pyramids of fixed and moving image -> stationary velocity at the finest level."""
+
+    def __init__(self, config: MatchingConfig, unet: UNetConfig) -> None:
+        super().__init__()
+        if max(config.levels) >= len(unet.widths) or min(config.levels) < unet.finest:
+            raise ValueError(f"Found levels {config.levels}, expected levels {unet.finest}..{len(unet.widths) - 1}.")
+        self.config = config
+        self.heads = nn.ModuleList(MatchingHead(config) for _ in config.levels)
+
+    def forward(self, fixed: dict[int, torch.Tensor], moving: dict[int, torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
+        """fixed, moving: level -> unit-length features (B, C, I, J, K); weight (B,) regularisation. -> (B, 3, ...)."""
+        first = fixed[self.config.levels[0]]
+        v = first.new_zeros((first.shape[0], 3, *first.shape[2:]))
+        for level, head in zip(self.config.levels, self.heads):
+            shape = tuple(fixed[level].shape[2:])
+            v = resize_displacement(v, shape)
+            u = exponential(v, self.config.squarings)
+            warped = sample_displaced(moving[level], u, index_lattice(shape, u.device))
+            v = v + head(correlation(fixed[level], warped), weight)
+        return v

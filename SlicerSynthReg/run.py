@@ -1,0 +1,161 @@
+"""request -> result: the only door to the compute, for the command line, the worker, the batch and Slicer alike.
+
+Imports no torch; the task is loaded when its request comes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from SlicerSynthReg.request import Cancelled, Progress, Request, RequestError, Result, fingerprint, plain, silent
+from SlicerSynthReg.tasks.table import TASKS, TaskSpec
+from SlicerSynthReg.validate import validated
+from SlicerSynthReg.workspace import Workspace
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def run(request: Request, progress: Progress = silent, tasks: Mapping[str, TaskSpec] = TASKS) -> Result:
+    """Do what `request` asks; its output folder then holds whole files and report.json, or is as it was before.
+
+    progress: called from this thread; what it raises ends the run. Errors: RequestError (plain text: found, expected,
+    remedy); Cancelled, from `progress`.
+    """
+    try:
+        request = validated(request, tasks)
+        spec = tasks[request.task]
+        with Workspace(Path(request.outputs)) as workspace:
+            try:
+                return _run_in(workspace, request, spec, progress)
+            except Exception as error:
+                raise _told(error, request, workspace.path) from error
+    except OSError as error:
+        raise _told(error, request, None) from error
+
+
+def result_hash(request: Request, tasks: Mapping[str, TaskSpec] = TASKS) -> str:
+    """What report.json says under "fingerprint" when `request` has been run. Raises RequestError."""
+    request = validated(request, tasks)
+    return _fingerprint(request, tasks[request.task])
+
+
+def _run_in(workspace: Workspace, request: Request, spec: TaskSpec, progress: Progress) -> Result:
+    key = _fingerprint(request, spec)
+    progress(0.0, "starting")
+    outcome = spec.load()(request, workspace.path, progress)
+    outputs = {name: _relative(name, file, workspace.path) for name, file in outcome.outputs.items()}
+    report = plain(outcome.report)
+    warnings = [_without_paths(text, request, workspace.path) for text in outcome.warnings]
+    progress(1.0, "done")
+    workspace.publish(
+        {
+            "task": request.task,
+            "inputs": {name: Path(path).name for name, path in request.inputs.items()},
+            "parameters": plain(request.parameters),
+            "fingerprint": key,
+            "outputs": outputs,
+            "warnings": warnings,
+            "report": report,
+        }
+    )
+    return Result({name: str(workspace.target / file) for name, file in outputs.items()}, report, warnings)
+
+
+def _fingerprint(request: Request, spec: TaskSpec) -> str:
+    return fingerprint(request, [p.name for p in spec.parameter_specs().values() if not p.changes_result])
+
+
+def _relative(name: str, file: str, folder: Path) -> str:
+    path = (folder / file).resolve()
+    if not path.is_file() or folder.resolve() not in path.parents:
+        raise RuntimeError(f"the task names the output {name}, which is no file in its workspace")
+    return path.relative_to(folder.resolve()).as_posix()
+
+
+def _told(error: Exception, request: Request, folder: Path | None) -> Exception:
+    """`error` as the caller sees it."""
+    if isinstance(error, Cancelled):
+        return error
+    if isinstance(error, RequestError):
+        return RequestError(_without_paths(str(error), request, folder), error.log)
+    if isinstance(error, OSError) and error.errno in _FULL | _FORBIDDEN:
+        return RequestError(_disk_message(error, request))
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "alloc" in str(error).lower():
+        return RequestError(
+            "Found too little memory for this run, expected enough for the images and the network. Close other "
+            "programs, choose preset fast or device cpu, or crop or resample the images; nothing was written."
+        )
+    if type(error).__module__.startswith("SlicerSynthReg.") or type(error) is FileNotFoundError:
+        return RequestError(_without_paths(str(error), request, folder))
+    log = _write_log(error, request, folder)
+    where = f"Details, without names of files: {log}. " if log else ""
+    return RequestError(
+        f"Found an unexpected {type(error).__name__} in the task {request.task}, expected none: this is a fault of the "
+        f"program; nothing was written. {where}Please report it with that file.",
+        log,
+    )
+
+
+def _disk_message(error: OSError, request: Request) -> str:
+    outputs = Path(request.outputs)
+    if error.errno in _FORBIDDEN:
+        return (
+            f"Found that the output folder {outputs.name} cannot be written ({os.strerror(error.errno or 0)}), "
+            "expected write permission. Choose another folder with --out, or have its permissions changed."
+        )
+    free = ""
+    with suppress(OSError):
+        place = next(p for p in (outputs, *outputs.parents) if p.exists())
+        free = f" ({shutil.disk_usage(place).free / 1e6:.0f} MB free)"
+    return (
+        f"Found no space left for the results in {outputs.name}{free}, expected room for all files. "
+        "Free space or choose a folder on another disk; nothing was written."
+    )
+
+
+def _without_paths(text: str, request: Request, folder: Path | None, names: bool = True) -> str:
+    """Paths of inputs and outputs reduced to base names, or with names=False to what they are in the request."""
+    known: dict[str, tuple[str, str]] = {}
+    for name, path in [*request.inputs.items(), ("output folder", request.outputs)]:
+        for form in {path, os.path.abspath(path), os.path.realpath(path)}:
+            known[form] = (Path(path).name, f"<{name}>")
+            known.setdefault(os.path.dirname(form), (Path(path).parent.name, f"<folder of {name}>"))
+    if folder is not None:
+        for form in {str(folder), os.path.realpath(folder)}:
+            known[form] = (Path(request.outputs).name, "<output folder>")
+    for path in sorted(known, key=len, reverse=True):
+        if len(path) > 1:
+            text = text.replace(path, known[path][0 if names else 1])
+    if not names:
+        for name, path in request.inputs.items():
+            text = text.replace(Path(path).name, f"<{name}>").replace(Path(path).name.split(".")[0], f"<{name}>")
+    return text
+
+
+def _write_log(error: Exception, request: Request, folder: Path | None) -> str | None:
+    """Traceback and request, inputs by their role only; None when there is no place for it."""
+    lines = ["".join(traceback.format_tb(error.__traceback__)), type(error).__qualname__]
+    innermost = traceback.extract_tb(error.__traceback__)[-1:]
+    if not any("pydicom" in frame.filename for frame in innermost):  # its messages quote the values of tags
+        lines.append(str(error))
+    lines.append(f"task {request.task}, inputs {sorted(request.inputs)}, parameters {plain(_impersonal(request))}")
+    with suppress(OSError):
+        handle, name = tempfile.mkstemp(prefix="synthreg-", suffix=".log", text=True)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(_without_paths("\n".join(lines), request, folder, names=False) + "\n")
+        return name
+    return None
+
+
+def _impersonal(request: Request) -> dict[str, Any]:
+    """The parameters without series UIDs, which lead to a patient."""
+    return {name: value for name, value in request.parameters.items() if not name.endswith("_series")}

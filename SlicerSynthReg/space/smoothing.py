@@ -1,0 +1,38 @@
+"""Gaussian smoothing of voxel fields."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+
+def gaussian(field: torch.Tensor, sd_vox: float | torch.Tensor) -> torch.Tensor:
+    """Separable Gaussian, edges repeated: field (B, C, I, J, K); sd_vox one SD, or (B, 3) for each element and axis."""
+    sds = torch.as_tensor(sd_vox, dtype=field.dtype, device=field.device).expand(field.shape[0], 3)
+    radius = math.ceil(3 * float(sds.max()))
+    if radius == 0:
+        return field
+    offsets = torch.arange(-radius, radius + 1, device=field.device, dtype=field.dtype)
+    for axis in range(3):
+        kernel = torch.exp(-0.5 * (offsets / sds[:, axis : axis + 1].clamp_min(1e-3)) ** 2)
+        kernel = kernel / kernel.sum(dim=1, keepdim=True)
+        pad = [0] * 6
+        pad[2 * (2 - axis)] = pad[2 * (2 - axis) + 1] = radius
+        padded = F.pad(field, pad, mode="replicate")
+        total = torch.zeros_like(field)
+        for tap in range(kernel.shape[1]):
+            total.addcmul_(padded.narrow(2 + axis, tap, field.shape[2 + axis]), kernel[:, tap].view(-1, 1, 1, 1, 1))
+        field = total
+    return field
+
+
+def box_mean(field: torch.Tensor, radius: int) -> torch.Tensor:
+    """Mean over the (2 radius + 1)^3 neighbourhood, edges repeated; one axis at a time."""
+    for axis in range(3):
+        pad, kernel = [0] * 6, [1, 1, 1]
+        pad[2 * (2 - axis)] = pad[2 * (2 - axis) + 1] = radius
+        kernel[axis] = 2 * radius + 1
+        field = F.avg_pool3d(F.pad(field, pad, mode="replicate"), tuple(kernel), stride=1)
+    return field

@@ -1,0 +1,1 @@
+"""The models that ship: a card (JSON) and its weights (safetensors). Reading a card needs no torch."""
