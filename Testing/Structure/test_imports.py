@@ -22,8 +22,8 @@ FLOORS = (
     {"space", "nets", "weights"},
     {"volume", "losses", "synth"},
     {"methods", "evaluate"},
-    {"train", "run"},
-    {"cli", "batch", "worker"},
+    {"train", "run", "request", "validate", "workspace", "tasks"},
+    {"cli", "batch", "worker", "client"},
 )
 FOREIGN = re.compile(r"(slicer|qt|ctk|vtk\w*|PythonQt|PySide\d?|PyQt\d?)$")
 LONGEST, LONG = 400, 300
