@@ -18,9 +18,7 @@ class Overlap:
     mean: float
 
 
-def overlap(
-    fixed: Volume, moved: Volume, labels: Sequence[int] | None = None, minimum_voxels: int = 1
-) -> Overlap:
+def overlap(fixed: Volume, moved: Volume, labels: Sequence[int] | None = None, minimum_voxels: int = 1) -> Overlap:
     """Dice = 2 |A and B| / (|A| + |B|) of each structure (Dice 1945).
 
     fixed, moved: label volumes of one channel on the same grid. labels: which structures (default: all of `fixed` but
@@ -35,7 +33,7 @@ def overlap(
                 f"Found {volume.data.shape[0]} channels of kind {volume.kind!r}, expected one channel of labels. "
                 "Read the file with kind='labels'."
             )
-    values, codes = torch.unique(torch.stack([fixed.data, moved.data.to(fixed.data)]), return_inverse=True)
+    values, codes = torch.unique(torch.stack([fixed.data.cpu().long(), moved.data.cpu().long()]), return_inverse=True)
     a, b = codes[0].flatten(), codes[1].flatten()
     size_a, size_b, both = (torch.bincount(part, minlength=len(values)).tolist() for part in (a, b, a[a == b]))
     wanted = None if labels is None else set(labels)
