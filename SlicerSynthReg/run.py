@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 import traceback
@@ -22,6 +23,7 @@ from SlicerSynthReg.workspace import Workspace
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_MEMORY_WORDS = ("out of memory", "DefaultCPUAllocator")
 
 
 def run(request: Request, progress: Progress = silent, tasks: Mapping[str, TaskSpec] = TASKS) -> Result:
@@ -30,16 +32,17 @@ def run(request: Request, progress: Progress = silent, tasks: Mapping[str, TaskS
     progress: called from this thread; what it raises ends the run. Errors: RequestError (plain text: found, expected,
     remedy); Cancelled, from `progress`.
     """
+    request = validated(request, tasks)
     try:
-        request = validated(request, tasks)
-        spec = tasks[request.task]
         with Workspace(Path(request.outputs)) as workspace:
             try:
-                return _run_in(workspace, request, spec, progress)
+                return _run_in(workspace, request, tasks[request.task], progress)
+            except Cancelled:
+                raise
             except Exception as error:
                 raise _told(error, request, workspace.path) from error
     except OSError as error:
-        raise _told(error, request, None) from error
+        raise RequestError(_cannot_write(error, request)) from error
 
 
 def result_hash(request: Request, tasks: Mapping[str, TaskSpec] = TASKS) -> str:
@@ -81,36 +84,36 @@ def _relative(name: str, file: str, folder: Path) -> str:
     return path.relative_to(folder.resolve()).as_posix()
 
 
-def _told(error: Exception, request: Request, folder: Path | None) -> Exception:
+def _told(error: Exception, request: Request, folder: Path) -> RequestError:
     """`error` as the caller sees it."""
-    if isinstance(error, Cancelled):
-        return error
     if isinstance(error, RequestError):
         return RequestError(_without_paths(str(error), request, folder), error.log)
     if isinstance(error, OSError) and error.errno in _FULL | _FORBIDDEN:
-        return RequestError(_disk_message(error, request))
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "alloc" in str(error).lower():
+        return RequestError(_cannot_write(error, request))
+    told = str(error.strerror or error) if isinstance(error, OSError) else str(error)
+    own = type(error).__module__.startswith("SlicerSynthReg.")
+    if own or (isinstance(error, OSError) and told.startswith("Found")):
+        return RequestError(_without_paths(told, request, folder))
+    if isinstance(error, MemoryError) or any(word in told for word in _MEMORY_WORDS):
         return RequestError(
             "Found too little memory for this run, expected enough for the images and the network. Close other "
             "programs, choose preset fast or device cpu, or crop or resample the images; nothing was written."
         )
-    if type(error).__module__.startswith("SlicerSynthReg.") or type(error) is FileNotFoundError:
-        return RequestError(_without_paths(str(error), request, folder))
     log = _write_log(error, request, folder)
-    where = f"Details, without names of files: {log}. " if log else ""
+    remedy = f"Please report it with the file {log}, which names no file of yours" if log else "Please report it"
     return RequestError(
-        f"Found an unexpected {type(error).__name__} in the task {request.task}, expected none: this is a fault of the "
-        f"program; nothing was written. {where}Please report it with that file.",
+        f"Found an unexpected {type(error).__name__} in the task {request.task}, expected none: a fault of the program; "
+        f"nothing was written. {remedy}.",
         log,
     )
 
 
-def _disk_message(error: OSError, request: Request) -> str:
+def _cannot_write(error: OSError, request: Request) -> str:
     outputs = Path(request.outputs)
-    if error.errno in _FORBIDDEN:
+    if error.errno not in _FULL:
         return (
-            f"Found that the output folder {outputs.name} cannot be written ({os.strerror(error.errno or 0)}), "
-            "expected write permission. Choose another folder with --out, or have its permissions changed."
+            f"Found that the output folder {outputs.name} cannot be written ({os.strerror(error.errno or errno.EIO)}), "
+            "expected a folder with write permission. Choose another one, or have its permissions changed."
         )
     free = ""
     with suppress(OSError):
@@ -122,26 +125,25 @@ def _disk_message(error: OSError, request: Request) -> str:
     )
 
 
-def _without_paths(text: str, request: Request, folder: Path | None, names: bool = True) -> str:
+def _without_paths(text: str, request: Request, folder: Path, names: bool = True) -> str:
     """Paths of inputs and outputs reduced to base names, or with names=False to what they are in the request."""
-    known: dict[str, tuple[str, str]] = {}
-    for name, path in [*request.inputs.items(), ("output folder", request.outputs)]:
-        for form in {path, os.path.abspath(path), os.path.realpath(path)}:
-            known[form] = (Path(path).name, f"<{name}>")
-            known.setdefault(os.path.dirname(form), (Path(path).parent.name, f"<folder of {name}>"))
-    if folder is not None:
-        for form in {str(folder), os.path.realpath(folder)}:
-            known[form] = (Path(request.outputs).name, "<output folder>")
-    for path in sorted(known, key=len, reverse=True):
-        if len(path) > 1:
-            text = text.replace(path, known[path][0 if names else 1])
-    if not names:
-        for name, path in request.inputs.items():
-            text = text.replace(Path(path).name, f"<{name}>").replace(Path(path).name.split(".")[0], f"<{name}>")
+    output = Path(request.outputs)
+    known = {output: ("output folder", output.name), folder: ("output folder", output.name)}
+    for role, path in request.inputs.items():
+        known[Path(path)] = (role, Path(path).name)
+        known.setdefault(Path(path).parent, (f"folder of {role}", Path(path).parent.name))
+    for path in sorted(known, key=lambda p: len(str(p)), reverse=True):
+        role, name = known[path]
+        for form in {str(path), os.path.realpath(path), repr(str(path))[1:-1]}:
+            if len(form) > 1:
+                text = text.replace(form, name if names else f"<{role}>")
+    for role, path in request.inputs.items() if not names else ():
+        for form in (Path(path).name, Path(path).name.split(".")[0]):
+            text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", f"<{role}>", text) if form else text
     return text
 
 
-def _write_log(error: Exception, request: Request, folder: Path | None) -> str | None:
+def _write_log(error: Exception, request: Request, folder: Path) -> str | None:
     """Traceback and request, inputs by their role only; None when there is no place for it."""
     lines = ["".join(traceback.format_tb(error.__traceback__)), type(error).__qualname__]
     innermost = traceback.extract_tb(error.__traceback__)[-1:]

@@ -30,7 +30,7 @@ def validated(request: Request, tasks: Mapping[str, TaskSpec]) -> Request:
     if not request.outputs.strip():
         raise RequestError("Found no output folder, expected a folder for the results. Give one with --out.")
     outputs = Path(request.outputs).expanduser().absolute()
-    if outputs.exists() and not outputs.is_dir():
+    if os.path.isfile(outputs):
         raise RequestError(f"Found a file named {outputs.name}, expected an output folder. Choose another name.")
     return replace(request, inputs=inputs, outputs=str(outputs), parameters=parameters)
 
@@ -51,7 +51,7 @@ def _check_inputs(inputs: Mapping[str, str], spec: TaskSpec) -> None:
         if name not in spec.inputs:
             raise RequestError(f"Found the input {name!r}, expected {_one_of(name, spec.inputs)}.")
         found = Path(path)
-        if not found.exists():
+        if not os.path.exists(found):
             raise RequestError(
                 f"Found nothing at the path of the input {name} ({found.name}), expected a file or a DICOM folder. "
                 "Check the path; is the drive connected?"

@@ -7,8 +7,17 @@ import torch
 
 def gradient(field: torch.Tensor) -> torch.Tensor:
     """d field / d axis by central differences, one-sided at the edges: (B, C, I, J, K) -> (B, C, 3, I, J, K), per voxel."""
-    return torch.stack([torch.gradient(field, dim=axis)[0] if field.shape[axis] > 1 else torch.zeros_like(field)
-                        for axis in (2, 3, 4)], dim=2)
+    slopes = field.new_zeros((*field.shape[:2], 3, *field.shape[2:]))
+    for axis in range(3):
+        n, out, dim = field.shape[2 + axis], slopes[:, :, axis], 2 + axis
+        if n == 1:
+            continue
+        step = field.narrow(dim, 1, n - 1) - field.narrow(dim, 0, n - 1)
+        out.narrow(dim, 0, 1).copy_(step.narrow(dim, 0, 1))
+        out.narrow(dim, n - 1, 1).copy_(step.narrow(dim, n - 2, 1))
+        if n > 2:
+            out.narrow(dim, 1, n - 2).copy_((step.narrow(dim, 0, n - 2) + step.narrow(dim, 1, n - 2)) * 0.5)
+    return slopes
 
 
 def jacobian_determinant(u_vox: torch.Tensor) -> torch.Tensor:

@@ -44,11 +44,15 @@ class ContrastDraw:
     gamma: float
 
 
-def draw_contrast(config: ContrastConfig, labels: int, generator: torch.Generator) -> ContrastDraw:
-    """`labels`: number of label indices; index 0 is the background."""
+def draw_contrast(config: ContrastConfig, groups: tuple[int, ...], generator: torch.Generator) -> ContrastDraw:
+    """`groups`: for each label index the tissue it shares its intensities with (0..L-1 each its own, as in the paper;
+    left and right of one structure together, as in real scans); index 0 is the background."""
+    tissues = range(max(groups) + 1)
+    means = [draw.uniform(generator, *config.mean) for _ in tissues]
+    sds = [draw.uniform(generator, *config.sd) for _ in tissues]
     return ContrastDraw(
-        means=tuple(draw.uniform(generator, *config.mean) for _ in range(labels)),
-        sds=tuple(draw.uniform(generator, *config.sd) for _ in range(labels)),
+        means=tuple(means[group] for group in groups),
+        sds=tuple(sds[group] for group in groups),
         noise_seed=draw.seed(generator),
         zero_background=draw.chance(generator, config.background_zero),
         blur_sds=tuple(draw.uniform(generator, 0.0, config.blur_sd) for _ in range(3)),  # type: ignore[arg-type]

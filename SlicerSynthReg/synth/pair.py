@@ -40,19 +40,19 @@ class View:
     index: torch.Tensor
 
 
-def draw_view(config: ViewConfig, labels: int, generator: torch.Generator) -> ViewDraw:
-    """`labels`: number of label indices of the source map."""
+def draw_view(config: ViewConfig, groups: tuple[int, ...], generator: torch.Generator) -> ViewDraw:
+    """`groups`: for each label index of the source map the tissue whose intensities it has."""
     return ViewDraw(
         draw_deform(config.deform, generator),
-        draw_contrast(config.contrast, labels, generator),
+        draw_contrast(config.contrast, groups, generator),
         draw_artefacts(config.artefacts, generator),
     )
 
 
-def draw_pair(config: ViewConfig, labels: int, seed: int) -> tuple[ViewDraw, ViewDraw]:
+def draw_pair(config: ViewConfig, groups: tuple[int, ...], seed: int) -> tuple[ViewDraw, ViewDraw]:
     """Moving and fixed view of the pair number `seed`."""
     generator = torch.Generator().manual_seed(seed)
-    return draw_view(config, labels, generator), draw_view(config, labels, generator)
+    return draw_view(config, groups, generator), draw_view(config, groups, generator)
 
 
 def make_view(sources: torch.Tensor, draws: list[ViewDraw], shape: tuple[int, ...] | None = None) -> View:

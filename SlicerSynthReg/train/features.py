@@ -25,7 +25,7 @@ from SlicerSynthReg.synth.contrast import ContrastConfig
 from SlicerSynthReg.synth.deform import DeformConfig, draw_deform, placement, warp_index
 from SlicerSynthReg.synth.pair import ViewConfig, draw_view, view_at
 from SlicerSynthReg.synth.shapes import ShapesConfig, draw_shapes, make_shapes
-from SlicerSynthReg.train.labelmaps import LabelMaps
+from SlicerSynthReg.train.labelmaps import LabelMaps, around
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class FeatureTaskConfig:
 
     net: UNetConfig = field(default_factory=UNetConfig)
     crop: int = 64
-    points: int = 768
+    points: int = 1536
     near: float = 3.0
     temperature: float = 0.1
     levels: tuple[int, ...] = (0, 1, 2, 3)
     view: ViewConfig = field(
         default_factory=lambda: ViewConfig(
-            DeformConfig((8, 16, 32), 1.5, 5, 45.0, 45.0, 0.15, 0.1, (1.5, 2.2)),
+            DeformConfig((8, 16, 32), 1.0, 5, 25.0, 6.0, 0.12, 0.08, (1.9, 2.7)),
             ContrastConfig(),
-            ArtefactConfig(),
+            ArtefactConfig(thick_slices=0.2, crop=0.15),
         )
     )
     placing: DeformConfig = field(
-        default_factory=lambda: DeformConfig((), 0.0, 0, rotation_degrees=15.0, shift_vox=12.0, scale=0.08, shear=0.05)
+        default_factory=lambda: DeformConfig((), 0.0, 0, rotation_degrees=12.0, shift_vox=8.0, scale=0.08, shear=0.05)
     )
 
 
@@ -78,14 +78,22 @@ class Matched:
 
 
 class FeatureTask:
-    """maps=None trains on random shapes; the last `held_out` maps are for validation only."""
+    """maps=None trains on random shapes; else crops lie around the label values `foreground`, and the last `held_out`
+    maps are for validation only."""
 
-    def __init__(self, config: FeatureTaskConfig, maps: LabelMaps | None, held_out: int = 2, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        config: FeatureTaskConfig,
+        maps: LabelMaps | None,
+        foreground: tuple[int, ...] = (),
+        held_out: int = 2,
+        device: str = "cpu",
+    ) -> None:
         self.config, self.device = config, device
         labels = len(maps.values) if maps else 0
-        self.maps = maps.maps[: len(maps.maps) - held_out] if maps else ()
-        self.unseen = maps.maps[len(maps.maps) - held_out :] if maps else ()
-        self.label_count = labels or ShapesConfig().labels
+        cropped = [around(m, [maps.values.index(v) for v in foreground], 25) for m in maps.maps] if maps else []
+        self.maps, self.unseen = cropped[: len(cropped) - held_out], cropped[len(cropped) - held_out :]
+        self.groups = maps.groups if maps else tuple(range(ShapesConfig().labels))
         self.model = FeatureModel(config.net, labels, config.levels).to(device).to(memory_format=torch.channels_last_3d)
 
     def loss(self, step: int) -> dict[str, torch.Tensor]:
@@ -112,11 +120,11 @@ class FeatureTask:
             right += float((matched.labels == matched.labels[found]).float().mean()) / count
         return {"score": near + right, "place": near, "label": right}
 
-    def _matched(self, model: nn.Module, maps: tuple[torch.Tensor, ...], generator: torch.Generator, count: int) -> Matched:
+    def _matched(self, model: nn.Module, maps: list[torch.Tensor], generator: torch.Generator, count: int) -> Matched:
         """Features of the same places of one person in two views."""
         side = (self.config.crop,) * 3
         wide = tuple(n * 3 // 2 for n in side)
-        one, two = (draw_view(self.config.view, self.label_count, generator) for _ in range(2))
+        one, two = (draw_view(self.config.view, self.groups, generator) for _ in range(2))
         placings = [draw_deform(self.config.placing, generator) for _ in range(2)]
         if maps:
             source = maps[draw.integer(generator, 0, len(maps) - 1)].to(self.device)

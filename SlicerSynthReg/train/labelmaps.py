@@ -11,12 +11,26 @@ from SlicerSynthReg.space.transform import resample
 from SlicerSynthReg.volume.read import read_volume
 
 
+RIGHT_TO_LEFT = {
+    41: 2, 42: 3, 43: 4, 44: 5, 46: 7, 47: 8, 49: 10, 50: 11, 51: 12, 52: 13, 53: 17, 54: 18, 58: 26, 60: 28, 62: 30,
+    137: 136, 164: 163,
+}  # fmt: skip
+"""FreeSurfer's numbers of right-sided structures and of their left counterparts."""
+
+
 @dataclass(frozen=True)
 class LabelMaps:
     """maps: uint8 index volumes, isotropic, RAS, cropped to what is not background. values: label value by index."""
 
     maps: tuple[torch.Tensor, ...]
     values: tuple[int, ...]
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """For each label index its tissue: left and right of one FreeSurfer structure together."""
+        tissues = [RIGHT_TO_LEFT.get(value, value) for value in self.values]
+        order = {tissue: n for n, tissue in enumerate(sorted(set(tissues)))}
+        return tuple(order[tissue] for tissue in tissues)
 
 
 def load_label_maps(paths: list[Path], spacing: float = 1.0) -> LabelMaps:

@@ -1,13 +1,13 @@
 """Diffeomorphic refinement: Gauss-Newton forces on many channels, gathered into one stationary velocity field.
 
 At each level: m = moving o exp(v); per voxel the force d solves (sum_c w g g' + alpha I) d = sum_c w g (f - m) with g
-the mean slope of f and m (the symmetric form of Thirion's force; Vercauteren 2009 for the log domain); then
+the slope of (f + m) / 2 (the symmetric form of Thirion's force; Vercauteren 2009 for the log domain); then
 v <- S_elastic(v + S_fluid(d)). Because the map is exp(v), exp(-v) is its inverse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -81,9 +81,8 @@ class _Level:
         self.fixed, self.moving = fixed.values[None], moving.values[None]
         self.weight, self.moving_weight = fixed.weight, moving.weight[None, None]
         self.lattice = index_lattice(tuple(fixed.weight.shape))
-        self.fixed_slope = gradient(self.fixed)[0]
-        square = (self.fixed_slope.square().sum(dim=(0, 1)) * self.weight).sum() / self.weight.sum().clamp_min(1e-6)
-        self.damping = config.alpha * float(square) / 3 + 1e-8
+        square = sum(float((h[[0, 3, 5]].sum(0) * self.weight).sum()) for h, _ in self._sums(self.fixed, self.fixed))
+        self.damping = config.alpha * square / (3 * float(self.weight.sum()) + 1e-6) + 1e-8
 
     def force(self, v: torch.Tensor) -> torch.Tensor:
         """(1, 3, I, J, K) update in voxels of this level."""
@@ -91,22 +90,27 @@ class _Level:
         if u.shape[2:] != self.fixed.shape[2:]:
             u = resize_displacement(u, tuple(self.fixed.shape[2:]))
         m = sample_displaced(self.moving, u, self.lattice)
-        weight = (self.weight * sample_displaced(self.moving_weight, u, self.lattice, padding="zeros")[0, 0]).sqrt()
-        slope = 0.5 * (self.fixed_slope + gradient(m)[0])
-        residual = (self.fixed - m)[0]
-        d = solve3(_outer(slope) * weight, self.damping, (slope * residual[:, None]).sum(0) * weight)
-        length = d.norm(dim=0, keepdim=True)
-        return (d * (self.config.step / length.clamp_min(self.config.step)))[None]
+        weight = self.weight * sample_displaced(self.moving_weight, u, self.lattice, padding="zeros")[0, 0]
+        h, b = torch.zeros(6, *weight.shape), torch.zeros(3, *weight.shape)
+        for h_part, b_part in self._sums(self.fixed, m):
+            h += h_part
+            b += b_part
+        d = solve3(h * weight, self.damping, b * weight)
+        return (d * (self.config.step / d.norm(dim=0, keepdim=True).clamp_min(self.config.step)))[None]
 
-
-def _outer(slope: torch.Tensor) -> torch.Tensor:
-    """sum_c g g' of (C, 3, I, J, K) as its six distinct entries (6, I, J, K): xx, xy, xz, yy, yz, zz."""
-    x, y, z = slope[:, 0], slope[:, 1], slope[:, 2]
-    return torch.stack([(x * x).sum(0), (x * y).sum(0), (x * z).sum(0), (y * y).sum(0), (y * z).sum(0), (z * z).sum(0)])
+    @staticmethod
+    def _sums(f: torch.Tensor, m: torch.Tensor, chunk: int = 4) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """For a few channels at a time: sum_c g g' as xx, xy, xz, yy, yz, zz (6, I, J, K) and sum_c g (f - m)."""
+        for start in range(0, f.shape[1], chunk):
+            fc, mc = f[:, start : start + chunk], m[:, start : start + chunk]
+            x, y, z = gradient((fc + mc) * 0.5)[0].unbind(1)
+            r = (fc - mc)[0]
+            h = [(a * b).sum(0) for a, b in ((x, x), (x, y), (x, z), (y, y), (y, z), (z, z))]
+            yield torch.stack(h), torch.stack([(x * r).sum(0), (y * r).sum(0), (z * r).sum(0)])
 
 
 def solve3(h: torch.Tensor, damping: float, b: torch.Tensor) -> torch.Tensor:
-    """(h + damping I)^-1 b for each voxel: h (6, ...) as `_outer` gives it, b (3, ...) -> (3, ...)."""
+    """(h + damping I)^-1 b for each voxel: h (6, ...) the entries xx, xy, xz, yy, yz, zz, b (3, ...) -> (3, ...)."""
     xx, xy, xz, yy, yz, zz = h[0] + damping, h[1], h[2], h[3] + damping, h[4], h[5] + damping
     c_xx, c_xy, c_xz = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
     c_yy, c_yz, c_zz = xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy
