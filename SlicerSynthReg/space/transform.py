@@ -131,9 +131,13 @@ class Velocity:
 
 @dataclass(frozen=True, eq=False)
 class Composite:
-    """parts applied to a point from first to last."""
+    """parts applied to a point from first to last; a composite among them is taken apart into its own parts."""
 
     parts: tuple[Transform, ...]
+
+    def __post_init__(self) -> None:
+        flat = [part.parts if isinstance(part, Composite) else (part,) for part in self.parts]
+        object.__setattr__(self, "parts", tuple(inner for parts in flat for inner in parts))
 
     def map_points(self, points_mm: np.ndarray) -> np.ndarray:
         points = np.asarray(points_mm, dtype=np.float64)
