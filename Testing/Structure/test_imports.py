@@ -22,7 +22,7 @@ FLOORS = (
     {"space", "nets", "weights"},
     {"volume", "losses", "synth"},
     {"methods", "evaluate"},
-    {"train", "run", "request", "validate", "workspace", "tasks"},
+    {"train", "report", "run", "request", "validate", "workspace", "tasks"},
     {"cli", "batch", "worker", "client"},
 )
 FOREIGN = re.compile(r"(slicer|qt|ctk|vtk\w*|PythonQt|PySide\d?|PyQt\d?)$")
