@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from SlicerSynthReg.nets.matching import MatchingConfig, MatchingNet, correlation, neighbours
+from SlicerSynthReg.nets.unet import UNetConfig
+from SlicerSynthReg.space.grid import index_lattice
+from SlicerSynthReg.space.sampling import sample_displaced
+from SlicerSynthReg.space.smoothing import gaussian
+from SlicerSynthReg.space.transform import exponential
+
+LEVELS = (2, 1)
+CHANNELS = {2: 24, 1: 24}
+
+
+@pytest.fixture
+def fresh_net() -> MatchingNet:
+    torch.manual_seed(0)
+    return MatchingNet(MatchingConfig(levels=LEVELS), UNetConfig(widths=(8, 8, 8))).eval()
+
+
+@pytest.fixture
+def random_features(seeded):
+    """level -> unit features (1, 24, ...) of a 48^3 image, smooth over about a voxel of their level."""
+
+    def build(seed: int = 0) -> dict[int, torch.Tensor]:
+        made = {}
+        for level in LEVELS:
+            n = 48 // 2**level
+            noise = torch.randn((1, CHANNELS[level], n, n, n), generator=seeded(seed + level))
+            made[level] = F.normalize(gaussian(noise, 0.8), dim=1)
+        return made
+
+    return build
+
+
+def displaced(features: dict[int, torch.Tensor], shift: tuple[float, float, float]) -> dict[int, torch.Tensor]:
+    """f(x - shift), shift in voxels of level 1: found again at x + shift."""
+    moved = {}
+    for level, f in features.items():
+        u = -torch.tensor(shift).view(1, 3, 1, 1, 1).expand(1, 3, *f.shape[2:]) * 2 / 2**level
+        moved[level] = F.normalize(sample_displaced(f, u, index_lattice(tuple(f.shape[2:]))), dim=1)
+    return moved
+
+
+def test_the_offset_of_a_shifted_delta_points_from_fixed_to_moving():
+    fixed, moving = torch.zeros(1, 1, 5, 5, 5), torch.zeros(1, 1, 5, 5, 5)
+    fixed[0, 0, 2, 2, 2] = 1
+    moving[0, 0, 3, 2, 1] = 1
+    cost = correlation(fixed, moving)
+    assert cost.shape == (1, 27, 5, 5, 5)
+    assert cost.sum() == 1
+    best = int(cost[0, :, 2, 2, 2].argmax())
+    assert neighbours()[best].tolist() == [1, 0, -1]  # moving(x + o): the mirrored (-1, 0, 1) would push away
+
+
+def test_correlation_by_hand_for_every_offset(seeded):
+    fixed, moving = (torch.randn((1, 3, 4, 5, 6), generator=seeded(n)) for n in (0, 1))
+    cost = correlation(fixed, moving)
+    for n, (a, b, c) in enumerate(neighbours().int().tolist()):
+        by_hand = float(fixed[0, :, 2, 2, 3] @ moving[0, :, 2 + a, 2 + b, 3 + c])
+        assert float(cost[0, n, 2, 2, 3]) == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_fresh_heads_recover_a_small_shift(fresh_net, random_features):
+    shift = (0.9, -0.6, 0.0)
+    fixed = random_features()
+    with torch.no_grad():
+        v = fresh_net(fixed, displaced(fixed, shift), torch.ones(1))
+    assert v.shape == (1, 3, 24, 24, 24)
+    found = v[0, :, 6:-6, 6:-6, 6:-6].mean(dim=(1, 2, 3))
+    wanted = torch.tensor(shift)
+    assert F.cosine_similarity(found, wanted, dim=0) > 0.97
+    assert 0.6 < float(found.norm() / wanted.norm()) < 1.3
+
+
+def test_the_velocity_brings_the_features_together(fresh_net, random_features):
+    fixed = random_features(5)
+    moving = displaced(fixed, (0.0, 0.8, 0.8))
+    with torch.no_grad():
+        u = exponential(fresh_net(fixed, moving, torch.ones(1)), 5)
+        warped = sample_displaced(moving[1], u, index_lattice((24, 24, 24)))
+    inner = (..., slice(5, -5), slice(5, -5), slice(5, -5))
+    before, after = (F.cosine_similarity(fixed[1], f, dim=1)[inner].mean() for f in (moving[1], warped))
+    assert after > before + 0.2
+
+
+def test_equal_images_are_hardly_moved(fresh_net, random_features):
+    features = random_features()
+    with torch.no_grad():
+        still = fresh_net(features, features, torch.ones(1))
+        moved = fresh_net(features, displaced(features, (0.9, 0.0, 0.0)), torch.ones(1))
+    inner = (..., slice(4, -4), slice(4, -4), slice(4, -4))
+    assert float(still[inner].norm()) < 0.15 * float(moved[inner].norm())
+
+
+def test_a_batch_element_is_that_element_alone(fresh_net, random_features):
+    one, two = random_features(0), random_features(9)
+    fixed, moving = ({level: torch.cat([a[level], b[level]]) for level in LEVELS} for a, b in ((one, two), (two, one)))
+    with torch.no_grad():
+        together = fresh_net(fixed, moving, torch.tensor([1.0, 5.0]))
+        alone = fresh_net(two, one, torch.tensor([5.0]))
+    assert torch.allclose(together[1:], alone, atol=1e-5)
+
+
+def test_every_weight_of_the_heads_learns(fresh_net, random_features):
+    fixed = random_features()
+    fresh_net(fixed, displaced(fixed, (0.5, 0, 0)), torch.full((1,), 3.0)).square().mean().backward()
+    assert all(p.grad is not None and float(p.grad.abs().max()) > 0 for p in fresh_net.parameters())
+
+
+def test_levels_that_the_features_do_not_have_are_refused():
+    with pytest.raises(ValueError, match=r"Found levels \(4, 3\), expected levels 0\.\.2"):
+        MatchingNet(MatchingConfig(levels=(4, 3)), UNetConfig(widths=(8, 8, 8)))
+    with pytest.raises(ValueError, match=r"Found levels \(1, 0\), expected levels 1\.\.2"):
+        MatchingNet(MatchingConfig(levels=(1, 0)), UNetConfig(widths=(8, 8, 8), finest=1))
