@@ -102,8 +102,8 @@ def _told(error: Exception, request: Request, folder: Path) -> RequestError:
     log = _write_log(error, request, folder)
     remedy = f"Please report it with the file {log}, which names no file of yours" if log else "Please report it"
     return RequestError(
-        f"Found an unexpected {type(error).__name__} in the task {request.task}, expected none: a fault of the program; "
-        f"nothing was written. {remedy}.",
+        f"Found an unexpected {type(error).__name__} in the task {request.task}, expected none: a fault of the "
+        f"program; nothing was written. {remedy}.",
         log,
     )
 
@@ -128,19 +128,21 @@ def _cannot_write(error: OSError, request: Request) -> str:
 def _without_paths(text: str, request: Request, folder: Path, names: bool = True) -> str:
     """Paths of inputs and outputs reduced to base names, or with names=False to what they are in the request."""
     output = Path(request.outputs)
-    known = {output: ("output folder", output.name), folder: ("output folder", output.name)}
-    for role, path in request.inputs.items():
-        known[Path(path)] = (role, Path(path).name)
-        known.setdefault(Path(path).parent, (f"folder of {role}", Path(path).parent.name))
-    for path in sorted(known, key=lambda p: len(str(p)), reverse=True):
-        role, name = known[path]
-        for form in {str(path), os.path.realpath(path), repr(str(path))[1:-1]}:
+    known = {Path(path).parent: f"folder of {role}" for role, path in request.inputs.items()}
+    known.update({output.parent: "folder of output", output: "output folder", folder: "output folder"})
+    known.update({Path(path): role for role, path in request.inputs.items()})
+    forms = {}
+    for path, role in known.items():
+        name = output.name if path == folder else path.name
+        for form in (str(path), os.path.realpath(path), repr(str(path))[1:-1]):
             if len(form) > 1:
-                text = text.replace(form, name if names else f"<{role}>")
-    for role, path in request.inputs.items() if not names else ():
-        for form in (Path(path).name, Path(path).name.split(".")[0]):
-            text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", f"<{role}>", text) if form else text
-    return text
+                forms[re.escape(form)] = name if names else f"<{role}>"
+    if not names:
+        for role, one in request.inputs.items():
+            for form in {Path(one).name, Path(one).name.split(".")[0]} - {""}:
+                forms[rf"(?<!\w){re.escape(form)}(?!\w)"] = f"<{role}>"
+    patterns = sorted(forms, key=len, reverse=True)
+    return re.sub("|".join(f"({p})" for p in patterns), lambda found: forms[patterns[(found.lastindex or 1) - 1]], text)
 
 
 def _write_log(error: Exception, request: Request, folder: Path) -> str | None:

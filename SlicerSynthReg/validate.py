@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from SlicerSynthReg.request import Request, RequestError
-from SlicerSynthReg.tasks.table import ParameterSpec, TaskSpec
+from SlicerSynthReg.tasks.parameters import ParameterSpec
+from SlicerSynthReg.tasks.table import TaskSpec
 
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -66,21 +68,21 @@ def _check_inputs(inputs: Mapping[str, str], spec: TaskSpec) -> None:
         raise RequestError(f"Found no input {' and no input '.join(missing)}, expected a path for each. Add them.")
 
 
-def _checked(spec: ParameterSpec, value: Any) -> Any:
-    if value is None and spec.default is None:
+def _checked(spec: ParameterSpec, given: Any) -> Any:
+    if given is None and spec.default is None:
         return None
-    if spec.kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    low, high = spec.low, spec.high
-    if (
-        type(value) is not spec.kind
-        or (spec.choices and value not in spec.choices)
-        or (isinstance(value, float) and not abs(value) < float("inf"))
-        or (low is not None and value < low)
-        or (high is not None and value > high)
-    ):
-        raise RequestError(f"Found {spec.name} = {value!r}, expected {_expected(spec)}.")
+    value: Any = float(given) if spec.kind is float and type(given) is int else given
+    if type(value) is not spec.kind or (spec.choices and value not in spec.choices) or not _in_bounds(spec, value):
+        raise RequestError(f"Found {spec.name} = {given!r}, expected {_expected(spec)}.")
     return value
+
+
+def _in_bounds(spec: ParameterSpec, value: Any) -> bool:
+    if not isinstance(value, (int, float)):
+        return True
+    above = spec.low is None or value >= spec.low
+    below = spec.high is None or value <= spec.high
+    return math.isfinite(value) and above and below
 
 
 def _expected(spec: ParameterSpec) -> str:

@@ -36,7 +36,7 @@ class Workspace:
     def __enter__(self) -> Workspace:
         self.target.parent.mkdir(parents=True, exist_ok=True)
         for place in (self.target, self.target.parent):
-            _remove_stale(place)
+            sweep(place)
         home = self.target if self.target.is_dir() else self.target.parent
         self.path = home / f"{_PREFIX}{_node()}-{os.getpid()}-{_started(os.getpid())}-{uuid.uuid4().hex[:8]}"
         self.path.mkdir()
@@ -66,7 +66,7 @@ class Workspace:
 
 
 def read_seal(folder: Path) -> dict[str, Any] | None:
-    """The report of a whole result in `folder`: None unless report.json can be read and every file it lists is there."""
+    """The report of a whole result in `folder`; None unless it can be read and every file it lists is there."""
     try:
         report = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         whole = all(_inside(folder, name).is_file() for name in report["files"])
@@ -82,7 +82,8 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _remove_stale(place: Path) -> None:
+def sweep(place: Path) -> None:
+    """Remove the workspaces that killed runs left in `place`."""
     for folder in place.glob(f"{_PREFIX}*"):
         with suppress(OSError, ValueError):
             node, pid, started, _ = folder.name[len(_PREFIX) :].split("-")

@@ -9,8 +9,8 @@ from scipy.spatial import cKDTree
 
 from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome
 from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.space.transform import Transform
-from SlicerSynthReg.tasks.table import ApplyParameters
+from SlicerSynthReg.space.transform import Affine, Transform
+from SlicerSynthReg.tasks.parameters import ApplyParameters
 from SlicerSynthReg.volume.landmarks import Landmarks, read_landmarks, write_landmarks
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import read_transform
@@ -59,9 +59,12 @@ def apply_task(request: Request, workspace: Path, progress: Progress) -> TaskOut
 def origins_of(points_mm: np.ndarray, transform: Transform, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """(N, 3) points y -> (N, 3) points x with T(x) = y, and (N,) whether one was found.
 
+    An affine T is inverted; for others x is sought within `grid`.
     Newton's method, from the voxel of `grid` that T sends nearest to y: unlike transform.inverse() it needs no field
     around y, and it is not misled by a field that moves nothing outside its grid.
     """
+    if isinstance(transform, Affine):
+        return transform.inverse().map_points(points_mm), np.ones(len(points_mm), dtype=bool)
     steps = [np.linspace(0, n - 1, min(n, _LATTICE)) for n in grid.shape]
     start = grid.index_to_world(np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3))
     wanted = np.asarray(points_mm, dtype=np.float64)
@@ -73,7 +76,9 @@ def origins_of(points_mm: np.ndarray, transform: Transform, grid: Grid) -> tuple
         newton = np.einsum("nab,nb->na", np.linalg.pinv(np.stack(slopes, axis=-1)), miss)
         x = best - damping[:, None] * newton
         left = transform.map_points(x) - wanted
-        nearer = np.linalg.norm(left, axis=1) < np.linalg.norm(miss, axis=1)
+        index = grid.world_to_index(x)
+        inside = ((index >= -0.5) & (index <= np.array(grid.shape) - 0.5)).all(axis=1)
+        nearer = inside & (np.linalg.norm(left, axis=1) < np.linalg.norm(miss, axis=1))
         best, miss = np.where(nearer[:, None], x, best), np.where(nearer[:, None], left, miss)
         damping = np.where(nearer, 1.0, damping / 2)
     return best, np.linalg.norm(miss, axis=1) < _CLOSE_MM

@@ -1,37 +1,16 @@
-"""The tasks that the door knows: inputs, parameters and where the work is done. Imports no torch.
-
-The parameter records drive validation, the command line, the worklist's columns and the panels alike.
-"""
+"""The tasks that the door knows: inputs, parameters and where the work is done. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
+from SlicerSynthReg.tasks.parameters import ApplyParameters, ParameterSpec, RegisterParameters, parameter_specs
 
 Task = Callable[[Request, Path, Progress], TaskOutcome]
-
-
-@dataclass(frozen=True)
-class ParameterSpec:
-    """One parameter. kind: bool, int, float or str; bounds are inclusive; changes_result: whether the hash counts it."""
-
-    name: str
-    kind: type
-    default: Any
-    help: str
-    choices: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
-    changes_result: bool = True
-
-
-def parameter(kind: type, default: Any, help: str, **more: Any) -> Any:
-    """A field of a parameter record; `more` as in ParameterSpec. Default None: the task decides."""
-    return field(default=default, metadata={"kind": kind, "help": help, **more})
 
 
 @dataclass(frozen=True)
@@ -52,43 +31,7 @@ class TaskSpec:
     load: Callable[[], Task]
 
     def parameter_specs(self) -> dict[str, ParameterSpec]:
-        return {
-            f.name: ParameterSpec(name=f.name, default=f.default, **f.metadata) for f in fields(self.parameters)
-        }
-
-
-@dataclass(frozen=True)
-class RegisterParameters:
-    """How a pair is registered, and what its files are forgiven."""
-
-    model: str | None = parameter(str, None, "Name of the model (see `synthreg models`); default: chosen by the task.")
-    preset: str = parameter(str, "accurate", "Trade time for accuracy.", choices=("fast", "accurate"))
-    regularization: float | None = parameter(
-        float, None, "Smoothness of the deformation (lambda); 1 is the paper's; default: the model's.", low=0.0
-    )
-    refine: bool = parameter(bool, True, "Refine the network's answer on this pair.")
-    affine_only: bool = parameter(bool, False, "Stop after the affine stage.")
-    device: str = parameter(
-        str, "auto", "Where to compute.", choices=("auto", "cpu", "cuda"), changes_result=False
-    )
-    threads: int | None = parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
-    assume_geometry: bool = parameter(bool, False, "Take images without a position in their header as centred R, A, S.")
-    replace_nonfinite: float | None = parameter(float, None, "Value put in place of NaN and infinite voxels.")
-    interpolate_gaps: bool = parameter(bool, False, "Fill missing DICOM slices linearly.")
-    fixed_frame: int | None = parameter(int, None, "Which frame of a 4-D fixed image (0 = first).", low=0)
-    moving_frame: int | None = parameter(int, None, "Which frame of a 4-D moving image (0 = first).", low=0)
-    fixed_series: str | None = parameter(str, None, "Series UID, where the fixed DICOM folder holds several.")
-    moving_series: str | None = parameter(str, None, "Series UID, where the moving DICOM folder holds several.")
-
-
-@dataclass(frozen=True)
-class ApplyParameters:
-    """How a saved transform is applied."""
-
-    inverse_landmarks: bool = parameter(
-        bool, False, "Send the landmarks from the reference to the image instead of along with the image."
-    )
-    assume_geometry: bool = parameter(bool, False, "Take images without a position in their header as centred R, A, S.")
+        return parameter_specs(self.parameters)
 
 
 def _register() -> Task:

@@ -1,0 +1,205 @@
+"""The command line: `synthreg`. Options of the tasks come from the table of tasks; torch is loaded only to compute."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Optional
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from SlicerSynthReg.request import Cancelled, Request, RequestError, Result
+from SlicerSynthReg.run import run
+from SlicerSynthReg.tasks.parameters import ParameterSpec
+from SlicerSynthReg.tasks.table import TASKS
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+_OUT = "Folder for the results; made if needed, filled only when all is whole."
+_DEBUG = typer.Option(False, "--debug", help="Show the traceback of an error.")
+
+app = typer.Typer(
+    name="synthreg",
+    help="Registration of medical images across contrasts. For research, not for diagnosis or treatment.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    context_settings=_CONTEXT,
+)
+transform = typer.Typer(help="Use saved transforms.", no_args_is_help=True)
+app.add_typer(transform, name="transform")
+
+
+@contextmanager
+def readable_errors(debug: bool) -> Iterator[None]:
+    """RequestError as one panel and exit code 2, cancellation as exit code 130; with `debug`, tracebacks."""
+    console = Console(stderr=True)
+    try:
+        yield
+    except RequestError as error:
+        if debug:
+            raise
+        console.print(
+            Panel(escape(str(error)), title="synthreg could not do this", title_align="left", border_style="red")
+        )
+        raise typer.Exit(2) from None
+    except (KeyboardInterrupt, Cancelled):
+        console.print("Cancelled; nothing half-written was left.")
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def progress_bar(what: str, total: float = 1.0) -> Iterator[tuple[Progress, Any]]:
+    columns = (
+        TextColumn("{task.description:<40}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield bar, bar.add_task(what, total=total)
+
+
+def run_with_bar(request: Request) -> Result:
+    with progress_bar(request.task) as (bar, task):
+        return run(request, lambda fraction, text: bar.update(task, completed=fraction, description=text))
+
+
+def print_result(result: Result) -> None:
+    console = Console()
+    table = Table("result", "file", box=None)
+    for name, path in result.outputs.items():
+        table.add_row(name.replace("_", " "), os.path.relpath(path))
+    console.print(table)
+    for warning in result.warnings:
+        console.print(f"[yellow]Note:[/yellow] {escape(warning)}")
+
+
+def task_command(group: typer.Typer, task: str, name: str) -> None:
+    """Give `group` a command `name` that runs `task`: required inputs are arguments, all else options."""
+    spec = TASKS[task]
+
+    def command(out: Path, debug: bool, **values: Any) -> None:
+        inputs = {one: str(values[one]) for one in spec.inputs if values[one] is not None}
+        parameters = {one: values[one] for one in spec.parameter_specs()}
+        with readable_errors(debug):
+            print_result(run_with_bar(Request(task, inputs, str(out), parameters)))
+
+    options: dict[str, tuple[Any, Any]] = {}
+    for one, given in spec.inputs.items():
+        if given.required:
+            options[one] = (Path, typer.Argument(..., help=given.help, show_default=False))
+        else:
+            options[one] = (Optional[Path], typer.Option(None, _flag(one), help=given.help))
+    options["out"] = (Path, typer.Option(..., "--out", "-o", help=_OUT, show_default=False))
+    options.update({one.name: _option(one) for one in spec.parameter_specs().values()})
+    options["debug"] = (bool, _DEBUG)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    signature = [inspect.Parameter(one, keyword, default=how, annotation=kind) for one, (kind, how) in options.items()]
+    command.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
+    command.__annotations__ = {one: kind for one, (kind, _) in options.items()}
+    group.command(name, help=spec.help, context_settings=_CONTEXT)(command)
+
+
+def _option(one: ParameterSpec) -> tuple[Any, Any]:
+    flags = _flag(one.name)
+    if one.kind is bool and one.default:
+        flags = f"{flags}/--no-{one.name.replace('_', '-')}"
+    metavar = "|".join(one.choices) or None
+    kind = one.kind if one.default is not None else Optional[one.kind]
+    return kind, typer.Option(one.default, flags, help=one.help, metavar=metavar)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+task_command(app, "register", "register")
+task_command(transform, "apply", "apply")
+
+
+@app.command(context_settings=_CONTEXT)
+def batch(
+    worklist: Path = typer.Argument(
+        ..., help="CSV: fixed, moving, and any other input, parameter or name as a column."
+    ),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder that receives one folder a row, results.csv and a page."),
+    workers: Optional[int] = typer.Option(
+        None, min=1, help="Processes on this machine; default: by processors and memory."
+    ),
+    scheduler: Optional[str] = typer.Option(None, help="Dask scheduler to use instead, as tcp://host:8786."),
+    debug: bool = _DEBUG,
+) -> None:
+    """Register every row of a worklist; start again to go on where it stopped."""
+    from SlicerSynthReg.batch import RowResult, run_batch
+    from SlicerSynthReg.worklist import read_worklist
+
+    with readable_errors(debug):
+        rows = read_worklist(worklist)
+        with progress_bar("starting", total=len(rows.rows)) as (bar, task):
+
+            def row_done(result: RowResult) -> None:
+                if result.status == "failed":
+                    bar.console.print(f"[red]{result.name}:[/red] {escape(result.message)}")
+                bar.update(task, advance=1, description=f"{result.name} {result.status}")
+
+            results = run_batch(rows, out, workers, scheduler, row_done)
+    counts = {status: sum(r.status == status for r in results) for status in ("done", "skipped", "failed")}
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items())
+    Console().print(f"{summary}. Page: {out / 'index.html'}, table: {out / 'results.csv'}")
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+@app.command(context_settings=_CONTEXT)
+def models(debug: bool = _DEBUG) -> None:
+    """List the models that are installed, from their cards."""
+    from SlicerSynthReg.weights.registry import WeightsError, available, read_card
+
+    table = Table("model", "method", "images", "spacing", "trained on", "licence", title="Models")
+    with readable_errors(debug):
+        for name in available():
+            try:
+                card = read_card(name)
+            except WeightsError as error:
+                raise RequestError(str(error)) from error
+            data = card.training_data + (" (synthetic images only)" if card.synthetic_training_only else "")
+            table.add_row(card.name, card.method, card.modalities, f"{card.spacing_mm:g} mm", data, card.licence)
+        if not table.row_count:
+            raise RequestError("Found no models, expected those that ship. Reinstall, or set SYNTHREG_WEIGHTS.")
+        Console().print(table)
+
+
+@app.command(context_settings=_CONTEXT)
+def demo(
+    out: Path = typer.Option(Path("demo-output"), "--out", "-o", help=_OUT),
+    fixed: Optional[Path] = typer.Option(None, help="Your own fixed image instead of the template."),
+    moving: Optional[Path] = typer.Option(None, help="Your own moving image."),
+    debug: bool = _DEBUG,
+) -> None:
+    """Register a brain template with a copy of another contrast, moved in a known way; or two images of yours."""
+    from SlicerSynthReg.demo import run_demo
+
+    with readable_errors(debug):
+        run_demo(out, fixed, moving, run_with_bar, print_result)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+def train(context: typer.Context) -> None:
+    """Train models: `synthreg train --help`."""
+    from SlicerSynthReg.train.command import app as training
+
+    training(args=context.args, prog_name="synthreg train")
+
+
+if __name__ == "__main__":
+    app()

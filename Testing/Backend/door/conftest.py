@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from SlicerSynthReg.request import Request
+
+PATIENT = "DOE_JANE_19700101"
+
+
+@pytest.fixture
+def fake_worker() -> tuple[str, str]:
+    """What starts a worker that knows only the fake task."""
+    return (sys.executable, str(Path(__file__).with_name("fake_tasks.py")))
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> dict[str, str]:
+    """Two files in a folder named like a patient."""
+    folder = tmp_path / PATIENT
+    folder.mkdir()
+    for name in ("fixed", "moving"):
+        (folder / f"{name}.nii.gz").write_bytes(name.encode())
+    return {name: str(folder / f"{name}.nii.gz") for name in ("fixed", "moving")}
+
+
+@pytest.fixture
+def request_for(pair: dict[str, str], tmp_path: Path):
+    """A request of the fake task with the given parameters, to tmp_path/out."""
+
+    def make(**parameters: object) -> Request:
+        return Request("register", pair, str(tmp_path / "out"), parameters)
+
+    return make
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder`, hidden ones too."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

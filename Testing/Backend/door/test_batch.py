@@ -1,0 +1,193 @@
+"""A worklist: every row ends in a result or a recorded failure, and no row is done twice."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from SlicerSynthReg.batch import run_batch
+from SlicerSynthReg.request import RequestError
+from SlicerSynthReg.space.transform import Affine
+from SlicerSynthReg.volume.read import read_volume
+from SlicerSynthReg.volume.transforms import write_transform
+from SlicerSynthReg.worklist import read_worklist
+from Testing.Backend.door.conftest import PATIENT
+from Testing.Backend.door.fake_tasks import FAKE
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def worklist(pair, tmp_path):
+    """Write rows under a header of name, fixed, moving, manner, seconds; paths are relative to the file."""
+
+    def write(*rows: str) -> Path:
+        path = tmp_path / "worklist.csv"
+        images = f"{PATIENT}/fixed.nii.gz,{PATIENT}/moving.nii.gz"
+        lines = ["name,fixed,moving,manner,seconds", *(row.replace("PAIR", images) for row in rows)]
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def batch(fake_worker, tmp_path):
+    def start(path: Path, **more: object):
+        rows = read_worklist(path, tasks=FAKE)
+        return run_batch(rows, tmp_path / "out", tasks=FAKE, command=fake_worker, **{"workers": 2, **more})
+
+    return start
+
+
+def table(tmp_path) -> dict[str, dict[str, str]]:
+    with open(tmp_path / "out" / "results.csv", newline="") as stream:
+        return {row["name"]: row for row in csv.DictReader(stream)}
+
+
+def test_failures_are_recorded_and_the_batch_goes_on(worklist, batch, tmp_path):
+    heard = []
+    path = worklist(
+        "good,PAIR,,",
+        "killed,PAIR,die,",
+        "refused,PAIR,refuse,",
+        "crashed,PAIR,crash,",
+        f"gone,x.nii,{PATIENT}/y.nii,,",
+        "odd,PAIR,sideways,",
+        "number,PAIR,,fast",
+        "last,PAIR,well,0.05",
+    )
+    results = batch(path, row_done=heard.append)
+    assert [r.name for r in results] == ["good", "killed", "refused", "crashed", "gone", "odd", "number", "last"]
+    assert [r.status for r in results] == ["done", *["failed"] * 6, "done"]
+    assert {r.name for r in heard} == {r.name for r in results}
+    found = table(tmp_path)
+    assert list(found) == [r.name for r in results]
+    assert "signal 9" in found["killed"]["message"] and "memory" in found["killed"]["message"]
+    assert found["refused"]["message"] == "Found fixed.nii.gz unfit, expected better. Replace it."
+    assert "Found nothing at the path of the input fixed" in found["gone"]["message"]
+    assert "expected one of well" in found["odd"]["message"]
+    assert "Found seconds = 'fast', expected a number of at least 0." in found["number"]["message"]
+    assert found["good"]["dice_after"] == "0.5" and found["good"]["stages.affine"] == "1.5"
+    assert PATIENT not in (tmp_path / "out" / "results.csv").read_text()
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"good", "index.html", "last", "results.csv"}
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "signal 9" in page and "8 cases" in page and PATIENT not in page
+
+
+def test_a_batch_goes_on_where_it_stopped(worklist, batch, tmp_path, pair):
+    path = worklist("a,PAIR,,", "b,PAIR,refuse,", "c,PAIR,,")
+    batch(path)
+    stamp = (tmp_path / "out" / "a" / "report.json").stat().st_mtime_ns
+    worklist("a,PAIR,,", "b,PAIR,,", "c,PAIR,,0.01", "d,PAIR,,")
+    assert [r.status for r in batch(path)] == ["skipped", "done", "done", "done"]
+    assert (tmp_path / "out" / "a" / "report.json").stat().st_mtime_ns == stamp
+    (tmp_path / "out" / "a" / "moved.nii.gz").unlink()
+    assert [r.status for r in batch(path)] == ["done", "skipped", "skipped", "skipped"]
+    Path(pair["fixed"]).write_bytes(b"another image")
+    assert {r.status for r in batch(path)} == {"done"}
+    assert table(tmp_path)["a"]["dice_after"] == "0.5"
+
+
+def test_a_killed_batch_takes_its_workers_along_and_keeps_what_was_done(worklist, fake_worker, tmp_path):
+    path = worklist("a,PAIR,,", "b,PAIR,,30", "c,PAIR,,")
+    code = (
+        "import sys; from pathlib import Path; from SlicerSynthReg.batch import run_batch; "
+        "from SlicerSynthReg.worklist import read_worklist; from Testing.Backend.door.fake_tasks import FAKE; "
+        f"run_batch(read_worklist(Path({str(path)!r}), tasks=FAKE), Path({str(tmp_path / 'out')!r}), 1, "
+        f"tasks=FAKE, command={fake_worker!r})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    end = time.monotonic() + 20
+    while not list((tmp_path / "out").glob(".synthreg-*")) or not (tmp_path / "out" / "a").is_dir():
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 5
+    while list((tmp_path / "out").glob(".synthreg-*")):
+        assert time.monotonic() < end, "the orphaned worker did not clean up"
+        time.sleep(0.05)
+    assert table(tmp_path)["a"]["status"] == "done"
+    assert not (tmp_path / "out" / "b").exists()
+
+
+def test_an_interrupted_batch_ends_its_workers(worklist, batch, tmp_path):
+    path = worklist("a,PAIR,,", "b,PAIR,deaf,", "c,PAIR,deaf,")
+
+    def interrupt(result):
+        raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        batch(path, row_done=interrupt)
+    assert time.monotonic() - start < 10
+    assert threading.active_count() < 10
+    assert table(tmp_path)["a"]["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("fixed,mov\na,b\n", "no column moving, the column 'mov'"),
+        ("fixed,moving\n", "no rows"),
+        ("", "no column fixed, no column moving"),
+        ("fixed,moving,name\na,b,../x\n", "Found the name '../x' in row 1"),
+        ("fixed,moving,name\na,b,x\na,b,X\n", "Found the name 'x' in several rows"),
+        ("fixed,moving\na,b,c\n", "Found 3 cells in row 1, expected 2"),
+        ("fixed,moving,fixed\na,b,c\n", "the column 'fixed'"),
+    ],
+)
+def test_a_worklist_that_cannot_be_read_is_refused_as_a_whole(tmp_path, text, words):
+    (tmp_path / "w.csv").write_text(text)
+    with pytest.raises(RequestError) as caught:
+        read_worklist(tmp_path / "w.csv")
+    assert words in str(caught.value)
+
+
+def test_semicolons_names_and_empty_cells(tmp_path):
+    text = b"\xef\xbb\xbffixed;moving;preset;refine\r\na.nii;/b.nii;;no\r\n\r\nc.nii;d.nii;fast;\r\n"
+    (tmp_path / "w.csv").write_bytes(text)
+    rows = read_worklist(tmp_path / "w.csv")
+    first, second = (rows.request(row, tmp_path / "out") for row in rows.rows)
+    assert dict(first.inputs) == {"fixed": str(tmp_path / "a.nii"), "moving": "/b.nii"}
+    assert first.parameters == {"refine": False} and first.outputs == str(tmp_path / "out" / "row-0001")
+    assert second.parameters == {"preset": "fast"}
+
+
+@pytest.fixture
+def transforms(tmp_path):
+    """A worklist of the task `apply`: one row that can be done and one whose transform is an image."""
+    nibabel.save(nibabel.Nifti1Image(np.arange(60.0).reshape(3, 4, 5), np.eye(4)), tmp_path / "image.nii")
+    write_transform(Affine(), tmp_path / "still.tfm", *[read_volume(tmp_path / "image.nii").grid] * 2)
+    rows = ["name,reference,image,transform", "a,image.nii,image.nii,still.tfm", "b,image.nii,image.nii,image.nii"]
+    (tmp_path / "w.csv").write_text("\n".join(rows))
+    return read_worklist(tmp_path / "w.csv", "apply")
+
+
+def test_the_same_requests_on_dask(transforms, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="needs the extra 'cluster'")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        results = run_batch(transforms, tmp_path / "out", scheduler=cluster.scheduler_address)
+        again = run_batch(transforms, tmp_path / "out", scheduler=cluster.scheduler_address)
+    assert [r.status for r in results] == ["done", "failed"] and [r.status for r in again] == ["skipped", "failed"]
+    assert "image.nii: Found shape" in results[1].message
+    assert (tmp_path / "out" / "a" / "moved_image.nii.gz").is_file()
+
+
+def test_no_scheduler_there_is_told(transforms, tmp_path):
+    pytest.importorskip("distributed", reason="needs the extra 'cluster'")
+    import dask
+
+    with dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}), pytest.raises(RequestError, match="scheduler"):
+        run_batch(transforms, tmp_path / "out", scheduler="tcp://127.0.0.1:9")

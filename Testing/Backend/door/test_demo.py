@@ -1,0 +1,72 @@
+"""The demo's pair: its known answer is the answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from SlicerSynthReg.demo import Pair, figures, make_pair, run_demo, write_pair
+from SlicerSynthReg.request import RequestError, Result
+from SlicerSynthReg.space.differential import jacobian_determinant
+from SlicerSynthReg.volume.landmarks import read_landmarks
+from SlicerSynthReg.volume.read import read_volume
+
+
+@pytest.fixture(scope="module")
+def pair() -> Pair:
+    pytest.importorskip("nilearn", reason="needs the extra 'demo'")
+    return make_pair(spacing=3.0)
+
+
+def test_the_images_lie_far_apart_on_a_nasty_grid(pair):
+    before = np.linalg.norm(pair.fixed_points.points_mm - pair.moving_points.points_mm, axis=1)
+    assert len(before) == 50 and 15 < before.mean() < 30
+    grid = pair.moving.grid
+    assert grid.is_left_handed and grid.spacing.max() > 2 * grid.spacing.min()
+    assert np.abs(grid.directions).max() < 0.995
+
+
+def test_the_truth_is_a_diffeomorphism_that_brings_labels_and_contrast_together(pair):
+    bend = pair.truth.parts[0].integrated()
+    assert float(jacobian_determinant(bend.u_vox[None]).min()) > 0.1
+    shift = np.linalg.norm(bend.map_points(pair.fixed_points.points_mm) - pair.fixed_points.points_mm, axis=1)
+    assert 2 < shift.mean() < 6 and shift.max() < 12
+    back = pair.moving_labels.resampled(pair.fixed.grid, pair.truth).data
+    still = pair.moving_labels.resampled(pair.fixed.grid).data
+    for label in (2, 3):
+        here = pair.fixed_labels.data == label
+        dice = [
+            float(2 * (here & (seen == label)).sum() / (here.sum() + (seen == label).sum())) for seen in (still, back)
+        ]
+        assert dice[0] < 0.6 < 0.75 < dice[1]
+
+
+def test_white_matter_is_dark_and_fluid_bright_in_the_moving_image(pair):
+    seen = pair.moving.resampled(pair.fixed.grid, pair.truth).data
+    level = {k: float(seen[pair.fixed_labels.data == k].median()) for k in (2, 3)}
+    assert level[3] < 0.8 * level[2]
+    first = {k: float(pair.fixed.data[pair.fixed_labels.data == k].median()) for k in (2, 3)}
+    assert first[3] > first[2]
+    inner = pair.fixed_labels.data[0, 28:38, 35:45, 28:36] == 1
+    assert float(seen[0, 28:38, 35:45, 28:36][inner].median()) > level[2]
+
+
+def test_the_same_pair_each_time_and_on_disk(pair, tmp_path):
+    assert torch.equal(make_pair(spacing=3.0).moving.data, pair.moving.data)
+    inputs = write_pair(pair, tmp_path)
+    assert read_volume(inputs["moving"]).grid.same_as(pair.moving.grid)
+    there = read_landmarks(inputs["moving_landmarks"]).points_mm
+    assert np.abs(there - pair.truth.map_points(read_landmarks(inputs["fixed_landmarks"]).points_mm)).max() < 1e-3
+
+
+def test_the_figures_name_the_tissues():
+    report = {"tre_before": 21.0, "tre_after": 1.25, "per_label": {"2": (0.3, 0.9)}}
+    table = figures(Result({}, report, []))
+    assert list(table.columns[0].cells) == ["landmark error, mean (mm)", "Dice, grey matter"]
+    assert list(table.columns[2].cells) == ["1.25", "0.900"]
+
+
+def test_one_image_of_ones_own_is_not_enough(tmp_path):
+    with pytest.raises(RequestError, match="Add the other"):
+        run_demo(tmp_path, tmp_path / "fixed.nii", None, lambda request: Result({}, {}, []), lambda result: None)

@@ -1,0 +1,224 @@
+"""The door in this process: whole results or nothing, messages a person can act on."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from SlicerSynthReg.request import Cancelled, Request, RequestError, fingerprint, plain
+from SlicerSynthReg.run import result_hash, run
+from SlicerSynthReg.tasks.table import TASKS
+from SlicerSynthReg.workspace import Workspace, read_seal
+from Testing.Backend.door.conftest import PATIENT, content
+from Testing.Backend.door.fake_tasks import FAKE
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def refusal(request: Request, tasks=FAKE) -> RequestError:
+    with pytest.raises(RequestError) as caught:
+        run(request, tasks=tasks)
+    return caught.value
+
+
+def test_a_request_survives_json(request_for):
+    asked = request_for(seconds=0.0)
+    assert Request.from_json(json.loads(json.dumps(asked.to_json()))) == asked
+
+
+@pytest.mark.parametrize("wrong", [[], {"task": "register"}, {"task": 1, "inputs": {}, "outputs": ""}, {"extra": 1}])
+def test_json_of_another_shape_is_refused(wrong):
+    with pytest.raises(RequestError, match="expected"):
+        Request.from_json(wrong)
+
+
+def test_a_run_leaves_the_results_and_nothing_else(request_for, tmp_path):
+    heard = []
+    result = run(request_for(), lambda fraction, text: heard.append(fraction), FAKE)
+    assert result.outputs == {"moved": str(tmp_path / "out" / "moved.nii.gz")}
+    assert set(content(tmp_path / "out")) == {"moved.nii.gz", "pages/index.html", "report.json"}
+    assert content(tmp_path / "out")["moved.nii.gz"] == b"halffixed"
+    assert heard == sorted(heard) and heard[-1] == 1.0
+    seal = read_seal(tmp_path / "out")
+    assert seal and seal["report"]["dice_after"] == 0.5 and seal["inputs"]["fixed"] == "fixed.nii.gz"
+    assert PATIENT not in json.dumps(seal)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [PATIENT, "out"]
+
+
+def test_a_second_run_replaces_the_first_and_keeps_strangers(request_for, pair, tmp_path):
+    run(request_for(), tasks=FAKE)
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    seal = json.loads((tmp_path / "out" / "report.json").read_text())
+    (tmp_path / "out" / "labels.nii.gz").write_text("of the first run only")
+    (tmp_path / "out" / "report.json").write_text(json.dumps({**seal, "files": [*seal["files"], "labels.nii.gz"]}))
+    Path(pair["fixed"]).write_bytes(b"new")
+    run(request_for(), tasks=FAKE)
+    found = content(tmp_path / "out")
+    assert set(found) == {"moved.nii.gz", "pages/index.html", "report.json", "notes.txt"}
+    assert found["moved.nii.gz"] == b"halfnew"
+
+
+def test_a_failed_run_leaves_the_earlier_result_as_it_was(request_for, tmp_path):
+    run(request_for(), tasks=FAKE)
+    before = content(tmp_path / "out")
+    refusal(request_for(manner="crash"))
+    assert content(tmp_path / "out") == before
+
+
+def test_cancelling_leaves_nothing(request_for, tmp_path):
+    def progress(fraction: float, text: str) -> None:
+        if text == "computing":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run(request_for(seconds=5.0), progress, FAKE)
+    assert [p.name for p in tmp_path.iterdir()] == [PATIENT]
+
+
+def test_nan_becomes_null_in_strict_json(request_for, tmp_path):
+    assert run(request_for(manner="nan"), tasks=FAKE).report["dice_after"] is None
+    assert "NaN" not in (tmp_path / "out" / "report.json").read_text()
+    assert plain({"a": (1, float("inf"))}) == {"a": [1, None]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"task": "regster"}, "did you mean register"),
+        ({"inputs": {"fixed": "nowhere/fixed.nii.gz"}}, "Found nothing at the path of the input fixed (fixed.nii.gz)"),
+        ({"inputs": {}}, "Found no input fixed and no input moving"),
+        ({"inputs": {"fixd": "x"}}, "did you mean fixed"),
+        ({"parameters": {"second": 1.0}}, "did you mean seconds"),
+        ({"parameters": {"seconds": -1}}, "expected a number of at least 0"),
+        ({"parameters": {"seconds": float("nan")}}, "expected a number"),
+        ({"parameters": {"threads": 1.5}}, "expected a whole number of at least 1"),
+        ({"parameters": {"threads": True}}, "expected a whole number"),
+        ({"parameters": {"manner": "odd"}}, "expected one of well, refuse"),
+        ({"outputs": " "}, "--out"),
+        ({"outputs": __file__}, "Found a file named test_run.py"),
+    ],
+)
+def test_what_is_refused_at_the_door(request_for, tmp_path, change, words):
+    message = str(refusal(dataclasses.replace(request_for(), **change)))
+    assert words in message and "expected" in message
+    assert [p.name for p in tmp_path.iterdir()] == [PATIENT]
+
+
+def test_messages_hold_base_names_only(request_for):
+    assert str(refusal(request_for(manner="refuse"))) == "Found fixed.nii.gz unfit, expected better. Replace it."
+
+
+def test_an_unforeseen_error_leaves_a_log_without_names(request_for):
+    error = refusal(request_for(manner="crash"))
+    assert "ZeroDivisionError" in str(error) and PATIENT not in str(error) and error.log
+    log = Path(error.log).read_text()
+    os.unlink(error.log)
+    assert "fake_tasks.py" in log and "in <fixed> of" in log and "and <fixed>" in log
+    assert PATIENT not in log and "fixed.nii.gz" not in log
+
+
+def test_a_full_disk_is_called_so(request_for, tmp_path):
+    message = str(refusal(request_for(manner="full")))
+    assert "no space left" in message and "MB free" in message and "Free space" in message
+    assert [p.name for p in tmp_path.iterdir()] == [PATIENT]
+
+
+def test_a_really_full_disk(pair, tmp_path):
+    full = tmp_path / "full"
+    full.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", full], capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        Path(pair["fixed"]).write_bytes(b"x" * 50_000)
+        message = str(refusal(Request("register", pair, str(full / "out"))))
+        assert "no space left" in message and list(full.iterdir()) == []
+    finally:
+        subprocess.run(["umount", full], check=True)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+def test_a_folder_that_may_not_be_written(request_for, tmp_path, monkeypatch, code):
+    def mkdir(self: Path, *args: object, **kwargs: object) -> None:
+        raise OSError(code, os.strerror(code), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    message = str(refusal(request_for()))
+    assert "Found that the output folder out cannot be written" in message and PATIENT not in message
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder(request_for, tmp_path):
+    (tmp_path / "out").mkdir(mode=0o555)
+    assert "cannot be written" in str(refusal(request_for()))
+
+
+def test_the_fingerprint_is_of_contents_and_parameters_only(request_for, pair, tmp_path):
+    first = result_hash(request_for(), FAKE)
+    copy = tmp_path / "copy.nii.gz"
+    copy.write_bytes(Path(pair["fixed"]).read_bytes())
+    moved = dataclasses.replace(request_for(device="cuda"), inputs={**pair, "fixed": str(copy)}, outputs="elsewhere")
+    assert result_hash(moved, FAKE) == first
+    assert result_hash(request_for(seconds=0.1), FAKE) != first
+    swapped = dataclasses.replace(request_for(), inputs={"fixed": pair["moving"], "moving": pair["fixed"]})
+    assert result_hash(swapped, FAKE) != first
+    copy.write_bytes(b"fixeD")
+    assert result_hash(moved, FAKE) != first
+
+
+def test_the_fingerprint_of_a_folder_is_of_its_files(tmp_path):
+    asked = Request("register", {"fixed": str(tmp_path)}, "out")
+    (tmp_path / "1.dcm").write_bytes(b"one")
+    first = fingerprint(asked)
+    (tmp_path / "2.dcm").write_bytes(b"two")
+    assert fingerprint(asked) != first
+
+
+def test_a_killed_run_is_swept_by_the_next_and_a_living_one_is_not(tmp_path, request_for):
+    with Workspace(tmp_path / "out") as living:
+        dead = living.path.with_name(living.path.name.replace(f"-{os.getpid()}-", "-4194304-"))
+        dead.mkdir()
+        foreign = tmp_path / ".synthreg-0badc0de-1-1-ffffffff"
+        foreign.mkdir()
+        forgotten = tmp_path / ".synthreg-0badc0de-2-1-ffffffff"
+        forgotten.mkdir()
+        os.utime(forgotten, (time.time() - 1e6,) * 2)
+        run(request_for(), tasks=FAKE)
+        assert living.path.is_dir() and foreign.is_dir()
+        assert not dead.exists() and not forgotten.exists()
+
+
+def test_a_seal_whose_files_are_gone_or_outside_is_none(request_for, tmp_path):
+    run(request_for(), tasks=FAKE)
+    seal = tmp_path / "out" / "report.json"
+    assert read_seal(tmp_path / "out")
+    (tmp_path / "out" / "moved.nii.gz").unlink()
+    assert read_seal(tmp_path / "out") is None
+    seal.write_text(json.dumps({"files": ["../DOE_JANE_19700101/fixed.nii.gz"]}))
+    assert read_seal(tmp_path / "out") is None
+    seal.write_text(seal.read_text()[:9])
+    assert read_seal(tmp_path / "out") is None
+
+
+@pytest.mark.parametrize("module", ["run", "worker", "client", "batch", "worklist", "cli"])
+def test_opening_the_door_imports_no_torch(module):
+    code = (
+        f"import sys, time; t = time.process_time(); import SlicerSynthReg.{module}; "
+        "print('torch' in sys.modules, time.process_time() - t)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    loaded, seconds = said.split()
+    assert loaded == "False" and float(seconds) < 0.5
+
+
+def test_every_task_tells_what_each_parameter_is():
+    for spec in TASKS.values():
+        assert all(one.help.endswith(".") for one in [*spec.parameter_specs().values(), *spec.inputs.values()])
+        assert not set(spec.parameter_specs()) & {*spec.inputs, "name", "out", "debug"}

@@ -1,0 +1,208 @@
+"""The door in another process: one line, one event; cancelled, killed and orphaned."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from SlicerSynthReg.client import WorkerClient, WorkerEnded
+from SlicerSynthReg.request import Cancelled, RequestError
+from Testing.Backend.door.conftest import PATIENT, content
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def client(fake_worker):
+    client = WorkerClient(fake_worker)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def raw(fake_worker):
+    """A worker spoken to line by line."""
+    process = subprocess.Popen(
+        fake_worker,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert hear(process)["event"] == "ready"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def say(process, **message):
+    process.stdin.write(json.dumps(message) + "\n")
+    process.stdin.flush()
+
+
+def hear(process):
+    return json.loads(process.stdout.readline())
+
+
+def hear_until(process, event):
+    while True:
+        heard = hear(process)
+        if heard["event"] == event:
+            return heard
+
+
+def gone(pid: int, within: float = 3.0) -> bool:
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_one_worker_serves_one_request_after_another(client, request_for, tmp_path):
+    heard = []
+    result = client.run(request_for(seconds=0.1), lambda fraction, text: heard.append(text))
+    first = client.pid
+    assert result.report["dice_after"] == 0.5 and "computing" in heard
+    assert (tmp_path / "out" / "report.json").is_file()
+    with pytest.raises(RequestError, match=r"Found fixed.nii.gz unfit"):
+        client.run(request_for(manner="refuse"))
+    client.run(request_for())
+    assert client.pid == first
+
+
+def test_what_libraries_print_stays_out_of_the_events(raw, request_for):
+    say(raw, id="n", command="run", request=request_for(manner="noise").to_json())
+    assert hear_until(raw, "result")["id"] == "n"
+    _, errors = raw.communicate(timeout=10)
+    assert "a library talks" in errors and "and one in C" in errors
+
+
+def test_ping_is_answered_while_a_run_is_under_way_and_cancel_ends_it(raw, request_for, tmp_path):
+    say(raw, id="long", command="run", request=request_for(seconds=30.0).to_json())
+    say(raw, id="next", command="run", request=request_for(seconds=30.0).to_json())
+    hear_until(raw, "progress")
+    say(raw, id="p", command="ping")
+    assert hear_until(raw, "pong")["id"] == "p"
+    start = time.monotonic()
+    say(raw, command="cancel", id="next")
+    say(raw, command="cancel", id="long")
+    ended = [hear_until(raw, "error") for _ in range(2)]
+    assert [(e["id"], e["kind"]) for e in ended] == [("long", "cancelled"), ("next", "cancelled")]
+    assert time.monotonic() - start < 2
+    assert [p.name for p in tmp_path.iterdir()] == [PATIENT]
+
+
+def test_nonsense_is_answered_and_the_worker_goes_on(raw, request_for):
+    raw.stdin.write("no json\n[]\n")
+    say(raw, id="1", command="dance")
+    say(raw, id="2", command="run", request={"task": "register"})
+    say(raw, id="3", command="run", request=request_for().to_json())
+    assert [hear_until(raw, "error")["id"] for _ in range(4)] == [None, None, "1", "2"]
+    assert hear_until(raw, "result")["id"] == "3"
+    say(raw, command="shutdown")
+    assert raw.wait(timeout=5) == 0
+
+
+def test_kill_9_in_mid_run_leaves_no_output(raw, request_for, tmp_path):
+    say(raw, id="1", command="run", request=request_for(seconds=30.0).to_json())
+    hear_until(raw, "progress")
+    raw.kill()
+    raw.wait()
+    assert not (tmp_path / "out").exists()
+    [left] = [p for p in tmp_path.iterdir() if p.name != PATIENT]
+    assert left.name.startswith(".synthreg-")
+
+
+def test_kill_9_in_mid_run_keeps_an_earlier_result_and_the_next_run_sweeps(client, raw, request_for, tmp_path):
+    client.run(request_for())
+    before = content(tmp_path / "out")
+    say(raw, id="1", command="run", request=request_for(seconds=30.0).to_json())
+    hear_until(raw, "progress")
+    raw.kill()
+    raw.wait()
+    after = content(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+    assert all(name.startswith(".synthreg-") for name in set(after) - set(before))
+    client.run(request_for())
+    assert set(content(tmp_path / "out")) == set(before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that can be answered")
+@pytest.mark.parametrize("end", ["stdin closes", "SIGTERM"])
+def test_a_worker_that_is_no_longer_wanted_cleans_up(raw, request_for, tmp_path, end):
+    say(raw, id="1", command="run", request=request_for(seconds=30.0).to_json())
+    hear_until(raw, "progress")
+    if end == "SIGTERM":
+        raw.send_signal(signal.SIGTERM)
+    else:
+        raw.stdin.close()
+    raw.wait(timeout=3)
+    assert [p.name for p in tmp_path.iterdir()] == [PATIENT]
+    raw.stdin = None
+
+
+def test_a_worker_deep_in_a_step_ends_with_its_stdin(raw, request_for):
+    say(raw, id="1", command="run", request=request_for(manner="deaf").to_json())
+    hear_until(raw, "progress")
+    raw.stdin.close()
+    raw.wait(timeout=4)
+    raw.stdin = None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="uses a POSIX shell's background job")
+def test_a_worker_ends_with_its_parent_though_the_pipe_stays_open(fake_worker, tmp_path):
+    read, write = os.pipe()
+    code = (
+        f"import subprocess; p = subprocess.Popen({list(fake_worker)}, stdin={read}, pass_fds=[{read}], "
+        "stdout=subprocess.PIPE); p.stdout.readline(); print(p.pid)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with open(tmp_path / "said", "w") as said:
+        subprocess.run([sys.executable, "-c", code], pass_fds=[read], stdout=said, env=environment, check=True)
+    pid = int((tmp_path / "said").read_text().splitlines()[0])
+    try:
+        assert gone(pid, within=8.0)
+    finally:
+        os.close(write)
+        os.close(read)
+
+
+def test_a_worker_that_dies_is_told_and_replaced(client, request_for, tmp_path):
+    with pytest.raises(WorkerEnded, match=r"signal 9.*memory"):
+        client.run(request_for(manner="die"))
+    assert not (tmp_path / "out").exists()
+    assert client.run(request_for()).outputs
+
+
+def test_cancelling_kills_the_whole_tree(client, request_for, tmp_path):
+    heard: list[str] = []
+
+    def progress(fraction: float, text: str) -> None:
+        heard.append(text)
+        if text.startswith("computing"):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        client.run(request_for(manner="child", seconds=30.0), progress)
+    [child] = [int(text.split()[1]) for text in heard if text.startswith("child")]
+    assert client.pid is None and gone(child)
+    assert not (tmp_path / "out").exists()
+
+
+def test_kill_from_another_thread_ends_the_run(client, request_for):
+    started = threading.Event()
+    threading.Thread(target=lambda: (started.wait(10), client.kill())).start()
+    with pytest.raises(WorkerEnded):
+        client.run(request_for(manner="child", seconds=30.0), lambda fraction, text: started.set())
