@@ -6,8 +6,10 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -154,10 +156,32 @@ def test_a_folder_that_may_not_be_written(request_for, tmp_path, monkeypatch, co
     assert "Found that the output folder out cannot be written" in message and PATIENT not in message
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder(request_for, tmp_path):
-    (tmp_path / "out").mkdir(mode=0o555)
-    assert "cannot be written" in str(refusal(request_for()))
+@pytest.fixture
+def open_folder():
+    """A folder that others may enter, which pytest's own is not; meanwhile root acts as nobody, who may not write."""
+    if not hasattr(os, "seteuid"):
+        pytest.skip("Windows keeps no write permission for folders")
+    import psutil  # noqa: F401 (nobody may not read it)
+
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    root = os.geteuid() == 0
+    yield folder, lambda: os.seteuid(65534) if root else None
+    if root:
+        os.seteuid(0)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("which", ["out", "locked/out"])
+def test_a_read_only_folder(open_folder, which):
+    folder, become_nobody = open_folder
+    for name in ("fixed", "moving"):
+        (folder / name).write_bytes(b"x")
+    (folder / which.split("/")[0]).mkdir(mode=0o555)
+    inputs = {name: str(folder / name) for name in ("fixed", "moving")}
+    become_nobody()
+    message = str(refusal(Request("register", inputs, str(folder / which))))
+    assert "Found that the output folder out cannot be written (Permission denied)" in message
 
 
 def test_the_fingerprint_is_of_contents_and_parameters_only(request_for, pair, tmp_path):
