@@ -39,3 +39,9 @@ def request_for(pair: dict[str, str], tmp_path: Path):
 def content(folder: Path) -> dict[str, bytes]:
     """Every file below `folder`, hidden ones too."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(autouse=True)
+def logs_of_workers(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What crashed workers leave for their report goes with pytest's other files."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("logs")))
