@@ -18,7 +18,8 @@ from SlicerSynthReg.synth import draw
 
 @dataclass(frozen=True)
 class ContrastConfig:
-    """Bounds of Table I; lengths in voxels."""
+    """Bounds of Table I; lengths in voxels. scan_like: share of draws that follow a sequence's brightness table, where
+    there is one, with `jitter` (SD) on each mean (departure from the paper, which has none)."""
 
     mean: tuple[float, float] = (25.0, 225.0)
     sd: tuple[float, float] = (5.0, 25.0)
@@ -27,6 +28,8 @@ class ContrastConfig:
     bias_resolution: int = 40
     bias_sd: float = 0.3
     gamma_sd: float = 0.25
+    scan_like: float = 0.0
+    jitter: float = 15.0
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,31 @@ class ContrastDraw:
     gamma: float
 
 
-def draw_contrast(config: ContrastConfig, groups: tuple[int, ...], generator: torch.Generator) -> ContrastDraw:
-    """`groups`: for each label index the tissue it shares its intensities with (0..L-1 each its own, as in the paper;
-    left and right of one structure together, as in real scans); index 0 is the background."""
-    tissues = range(max(groups) + 1)
-    means = [draw.uniform(generator, *config.mean) for _ in tissues]
-    sds = [draw.uniform(generator, *config.sd) for _ in tissues]
+@dataclass(frozen=True)
+class Looks:
+    """groups: for each label index the tissue it shares its intensities with (0..L-1: each its own, as in the paper;
+    left and right of one structure together, as in scans); index 0 is the background. tables: mean by label index for
+    each known sequence, NaN = drawn at random."""
+
+    groups: tuple[int, ...]
+    tables: tuple[tuple[float, ...], ...] = ()
+
+    @classmethod
+    def arbitrary(cls, labels: int) -> Looks:
+        """Every label a tissue of its own."""
+        return cls(tuple(range(labels)))
+
+
+def draw_contrast(config: ContrastConfig, looks: Looks, generator: torch.Generator) -> ContrastDraw:
+    groups = looks.groups
+    means = [draw.uniform(generator, *config.mean) for _ in range(max(groups) + 1)]
+    sds = [draw.uniform(generator, *config.sd) for _ in means]
+    if looks.tables and draw.chance(generator, config.scan_like):
+        table = looks.tables[draw.integer(generator, 0, len(looks.tables) - 1)]
+        sds = [0.5 * sd for sd in sds]
+        for label, group in enumerate(groups):
+            if math.isfinite(table[label]):
+                means[group] = min(255.0, max(0.0, table[label] + draw.normal(generator, config.jitter)))
     return ContrastDraw(
         means=tuple(means[group] for group in groups),
         sds=tuple(sds[group] for group in groups),

@@ -8,7 +8,7 @@ import torch
 
 from SlicerSynthReg.synth import draw
 from SlicerSynthReg.synth.artefacts import ArtefactConfig, ArtefactDraw, apply_artefacts, draw_artefacts
-from SlicerSynthReg.synth.contrast import ContrastConfig, ContrastDraw, draw_contrast, render
+from SlicerSynthReg.synth.contrast import ContrastConfig, ContrastDraw, Looks, draw_contrast, render
 from SlicerSynthReg.synth.deform import DeformConfig, DeformDraw, draw_deform, warp_index, warp_labels
 
 
@@ -40,19 +40,19 @@ class View:
     index: torch.Tensor
 
 
-def draw_view(config: ViewConfig, groups: tuple[int, ...], generator: torch.Generator) -> ViewDraw:
-    """`groups`: for each label index of the source map the tissue whose intensities it has."""
+def draw_view(config: ViewConfig, looks: Looks, generator: torch.Generator) -> ViewDraw:
+    """`looks`: of the source map's label indices."""
     return ViewDraw(
         draw_deform(config.deform, generator),
-        draw_contrast(config.contrast, groups, generator),
+        draw_contrast(config.contrast, looks, generator),
         draw_artefacts(config.artefacts, generator),
     )
 
 
-def draw_pair(config: ViewConfig, groups: tuple[int, ...], seed: int) -> tuple[ViewDraw, ViewDraw]:
+def draw_pair(config: ViewConfig, looks: Looks, seed: int) -> tuple[ViewDraw, ViewDraw]:
     """Moving and fixed view of the pair number `seed`."""
     generator = torch.Generator().manual_seed(seed)
-    return draw_view(config, groups, generator), draw_view(config, groups, generator)
+    return draw_view(config, looks, generator), draw_view(config, looks, generator)
 
 
 def make_view(sources: torch.Tensor, draws: list[ViewDraw], shape: tuple[int, ...] | None = None) -> View:

@@ -157,10 +157,10 @@ def best_affine(transform: Transform, fixed: Channels) -> np.ndarray:
 
 
 def _box(fixed: Channels, config: AlignmentConfig) -> Grid:
-    """The fixed anatomy and a margin, its counts divisible by 16 so that every level pools evenly; may reach out of
+    """The fixed anatomy and a margin, its counts divisible by 8 so that every level pools evenly; may reach out of
     the image."""
     box = fixed.bounding_box(0.3, config.margin_mm)
-    grown = box.padded_to_multiple(16)
+    grown = box.padded_to_multiple(8)
     half = tuple((g - b) // 2 for g, b in zip(grown.shape, box.shape))
     return box.cropped(tuple(-h for h in half), tuple(g - h for g, h in zip(grown.shape, half)))
 

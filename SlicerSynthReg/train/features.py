@@ -16,12 +16,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from SlicerSynthReg.losses.contrast import same_label, same_place
+from SlicerSynthReg.losses.overlap import soft_dice_loss
 from SlicerSynthReg.nets.unet import UNet, UNetConfig
 from SlicerSynthReg.space.sampling import sample
 from SlicerSynthReg.space.transform import apply_matrix
 from SlicerSynthReg.synth import draw
 from SlicerSynthReg.synth.artefacts import ArtefactConfig
-from SlicerSynthReg.synth.contrast import ContrastConfig
+from SlicerSynthReg.synth.contrast import ContrastConfig, Looks
 from SlicerSynthReg.synth.deform import DeformConfig, draw_deform, placement, warp_index
 from SlicerSynthReg.synth.pair import ViewConfig, draw_view, view_at
 from SlicerSynthReg.synth.shapes import ShapesConfig, draw_shapes, make_shapes
@@ -42,7 +43,7 @@ class FeatureTaskConfig:
     view: ViewConfig = field(
         default_factory=lambda: ViewConfig(
             DeformConfig((8, 16, 32), 1.0, 5, 25.0, 6.0, 0.12, 0.08, (1.9, 2.7)),
-            ContrastConfig(),
+            ContrastConfig(scan_like=0.5),
             ArtefactConfig(thick_slices=0.2, crop=0.15),
         )
     )
@@ -69,12 +70,14 @@ class FeatureModel(nn.Module):
 @dataclass(frozen=True)
 class Matched:
     """z1, z2: for each level (N, C) unit features of N places in two views; places (N, 3) voxels of the second;
-    labels (N,)."""
+    labels (N,). dense: unit features of both views at half resolution, (2, C, I/2, ...), and planes: their labels."""
 
     z1: tuple[torch.Tensor, ...]
     z2: tuple[torch.Tensor, ...]
     places: torch.Tensor
     labels: torch.Tensor
+    dense: torch.Tensor
+    planes: torch.Tensor
 
 
 class FeatureTask:
@@ -93,7 +96,7 @@ class FeatureTask:
         labels = len(maps.values) if maps else 0
         cropped = [around(m, [maps.values.index(v) for v in foreground], 25) for m in maps.maps] if maps else []
         self.maps, self.unseen = cropped[: len(cropped) - held_out], cropped[len(cropped) - held_out :]
-        self.groups = maps.groups if maps else tuple(range(ShapesConfig().labels))
+        self.looks = maps.looks if maps else Looks.arbitrary(ShapesConfig().labels)
         self.model = FeatureModel(config.net, labels, config.levels).to(device).to(memory_format=torch.channels_last_3d)
 
     def loss(self, step: int) -> dict[str, torch.Tensor]:
@@ -108,6 +111,8 @@ class FeatureTask:
                 prototypes = F.normalize(self.model.prototypes[n].weight, dim=1)
                 logits = torch.cat([z1, z2]) @ prototypes.T / t
                 terms[f"label{level}"] = F.cross_entropy(logits, torch.cat([matched.labels, matched.labels]))
+                if level == 1:
+                    terms["dense"] = dense_label_loss(matched.dense, prototypes, matched.planes, t)
         return {"loss": sum(terms.values()) / len(self.config.levels), **terms}  # type: ignore[dict-item]
 
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -124,7 +129,7 @@ class FeatureTask:
         """Features of the same places of one person in two views."""
         side = (self.config.crop,) * 3
         wide = tuple(n * 3 // 2 for n in side)
-        one, two = (draw_view(self.config.view, self.groups, generator) for _ in range(2))
+        one, two = (draw_view(self.config.view, self.looks, generator) for _ in range(2))
         placings = [draw_deform(self.config.placing, generator) for _ in range(2)]
         if maps:
             source = maps[draw.integer(generator, 0, len(maps) - 1)].to(self.device)
@@ -146,7 +151,20 @@ class FeatureTask:
             tuple(_read(f[n : n + 1], at[:, seen], level) for level, f in zip(self.config.levels, pyramid))
             for n, at in enumerate((first, second))
         )
-        return Matched(z1, z2, second[:, seen].T, views[1].labels[0].flatten()[flat[seen]].long())
+        labels = torch.cat([view.labels for view in views])
+        dense = pyramid[self.config.levels.index(1)] if 1 in self.config.levels else pyramid[0]
+        return Matched(z1, z2, second[:, seen].T, labels[1].flatten()[flat[seen]].long(), dense, labels[:, ::2, ::2, ::2])
+
+
+def dense_label_loss(
+    features: torch.Tensor, prototypes: torch.Tensor, labels: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """1 - soft Dice over all labels plus cross-entropy: features (B, C, I, J, K) unit, labels (B, I, J, K)."""
+    logits = torch.einsum("lc,bcijk->blijk", prototypes, features) / temperature
+    target = labels.long()
+    cross = F.cross_entropy(logits, target)
+    one_hot = F.one_hot(target, len(prototypes)).movedim(-1, 1).float()
+    return cross + soft_dice_loss(torch.softmax(logits, 1), one_hot)
 
 
 def _read(features: torch.Tensor, index: torch.Tensor, level: int) -> torch.Tensor:

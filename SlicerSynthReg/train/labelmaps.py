@@ -8,14 +8,9 @@ from pathlib import Path
 import torch
 
 from SlicerSynthReg.space.transform import resample
+from SlicerSynthReg.synth.contrast import Looks
+from SlicerSynthReg.synth.tissues import RIGHT_TO_LEFT, brightness_tables
 from SlicerSynthReg.volume.read import read_volume
-
-
-RIGHT_TO_LEFT = {
-    41: 2, 42: 3, 43: 4, 44: 5, 46: 7, 47: 8, 49: 10, 50: 11, 51: 12, 52: 13, 53: 17, 54: 18, 58: 26, 60: 28, 62: 30,
-    137: 136, 164: 163,
-}  # fmt: skip
-"""FreeSurfer's numbers of right-sided structures and of their left counterparts."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +26,11 @@ class LabelMaps:
         tissues = [RIGHT_TO_LEFT.get(value, value) for value in self.values]
         order = {tissue: n for n, tissue in enumerate(sorted(set(tissues)))}
         return tuple(order[tissue] for tissue in tissues)
+
+    @property
+    def looks(self) -> Looks:
+        """How the labels may look: grouped left with right, like a scan in part of the draws."""
+        return Looks(self.groups, brightness_tables(self.values))
 
 
 def load_label_maps(paths: list[Path], spacing: float = 1.0) -> LabelMaps:

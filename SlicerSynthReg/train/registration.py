@@ -18,7 +18,7 @@ from SlicerSynthReg.space.sampling import resize_displacement, sample_displaced
 from SlicerSynthReg.space.transform import exponential
 from SlicerSynthReg.synth import draw
 from SlicerSynthReg.synth.artefacts import ArtefactConfig
-from SlicerSynthReg.synth.contrast import ContrastConfig
+from SlicerSynthReg.synth.contrast import ContrastConfig, Looks
 from SlicerSynthReg.synth.deform import DeformConfig
 from SlicerSynthReg.synth.pair import View, ViewConfig, draw_view, make_view
 from SlicerSynthReg.synth.shapes import ShapesConfig, draw_shapes, make_shapes
@@ -47,7 +47,7 @@ class RegistrationTaskConfig:
     view: ViewConfig = field(
         default_factory=lambda: ViewConfig(
             DeformConfig((8, 16, 32), 0.5, 5, 8.0, 6.0, 0.08, 0.04, (1.9, 2.1)),
-            ContrastConfig(),
+            ContrastConfig(scan_like=0.5),
             ArtefactConfig(),
         )
     )
@@ -108,8 +108,8 @@ class RegistrationTask:
         self.config, self.device = config, device
         cropped = [around(m, [maps.values.index(v) for v in foreground]) for m in maps.maps] if maps else []
         self.maps, self.unseen = cropped[: len(cropped) - held_out], cropped[len(cropped) - held_out :]
-        self.groups = maps.groups if maps else tuple(range(ShapesConfig().labels))
-        self.scored = [maps.values.index(v) for v in foreground] if maps else list(range(1, len(self.groups)))
+        self.looks = maps.looks if maps else Looks.arbitrary(ShapesConfig().labels)
+        self.scored = [maps.values.index(v) for v in foreground] if maps else list(range(1, len(self.looks.groups)))
         net: nn.Module = ConcatenatingNet(config.unet) if config.network == "unet" else MatchingModel(
             start or SynthMorph(SynthMorphConfig()), config.freeze)
         self.model = net.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -144,7 +144,7 @@ class RegistrationTask:
             wide = tuple(2 * n + 16 for n in self.config.shape)
             chosen = [make_shapes(draw_shapes(ShapesConfig(), generator), wide, self.device)] * 2
         fixed, moving = (
-            make_view(m[None].to(self.device), [draw_view(self.config.view, self.groups, generator)], self.config.shape)
+            make_view(m[None].to(self.device), [draw_view(self.config.view, self.looks, generator)], self.config.shape)
             for m in chosen
         )
         return fixed, moving
@@ -154,7 +154,7 @@ class RegistrationTask:
             a, b = self._one_hot(fixed.labels), self._moved(self._one_hot(moving.labels), u)
             return soft_dice_loss(a, b) if self.config.loss == "dice" else one_hot_mse(a, b)
         if self.config.loss == "images":
-            table = torch.rand(len(self.groups), generator=generator).to(u.device)
+            table = torch.rand(len(self.looks.groups), generator=generator).to(u.device)
             a, b = (F.avg_pool3d(table[view.labels.long()][:, None], 2) for view in (fixed, moving))
             return mean_squares(a, self._moved(b, u))
         a, b = (F.avg_pool3d(view.image, 2) for view in (fixed, moving))

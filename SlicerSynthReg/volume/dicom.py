@@ -92,7 +92,7 @@ def _described(headers: list[pydicom.Dataset]) -> str:
 
 
 def _is_localiser(header: pydicom.Dataset) -> bool:
-    return "LOCALIZER" in [str(word).upper() for word in header.get("ImageType") or []]
+    return "LOCALIZER" in str(header.get("ImageType", "")).upper()
 
 
 def _without_copies(slices: list[pydicom.Dataset]) -> list[pydicom.Dataset]:

@@ -68,9 +68,10 @@ def write_transform(transform: Transform, path: str | os.PathLike[str], fixed: G
 def read_transform(path: str | os.PathLike[str], grid: Grid | None = None) -> Transform:
     """The transform in an ITK file (.tfm, .txt, .mat, .h5) or displacement image (.nii.gz, .nii, .nrrd, .mha).
 
-    Linear ITK transforms become Affine, displacement fields Displacement on their own grid, composites Composite (first
-    part first). Others (B-spline) are sampled on `grid`, which they need. NIfTI intent 1007 is taken as LPS mm (ITK,
-    ANTs), intent 1006 as RAS mm (NIfTI's DISPVECT, as ITK does). Errors: FileNotFoundError; VolumeError.
+    Linear ITK transforms (and composites of them) become Affine, displacement fields Displacement on their own grid,
+    other composites Composite, first part first. Others (B-spline) are sampled on `grid`, which they need. NIfTI intent
+    1007 is taken as LPS mm (ITK, ANTs), intent 1006 as RAS mm (NIfTI's DISPVECT, as ITK does).
+    Errors: FileNotFoundError; VolumeError.
     """
     path = Path(path)
     suffix = _suffix(path, _ITK + _IMAGES)
@@ -211,6 +212,12 @@ def _nifti_field(path: Path) -> Displacement:
 def _from_itk(transform: sitk.Transform, grid: Grid | None) -> Transform:
     if transform.GetDimension() != 3:
         raise VolumeError(f"Found a {transform.GetDimension()}-D transform, expected a 3-D one.")
+    if transform.IsLinear():
+        origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+        lps = np.eye(4)
+        lps[:3, 3] = origin
+        lps[:3, :3] = np.array([transform.TransformPoint(axis) for axis in np.eye(3).tolist()]).T - origin[:, None]
+        return Affine(flip_map(lps))
     exact = transform.Downcast()
     if isinstance(exact, sitk.CompositeTransform):
         last_first = range(exact.GetNumberOfTransforms() - 1, -1, -1)
@@ -218,12 +225,6 @@ def _from_itk(transform: sitk.Transform, grid: Grid | None) -> Transform:
         return parts[0] if len(parts) == 1 else Composite(parts)
     if isinstance(exact, sitk.DisplacementFieldTransform):
         return _field(exact.GetDisplacementField())
-    if exact.IsLinear():
-        origin = np.array(exact.TransformPoint((0.0, 0.0, 0.0)))
-        lps = np.eye(4)
-        lps[:3, 3] = origin
-        lps[:3, :3] = np.array([exact.TransformPoint(tuple(axis)) for axis in np.eye(3)]).T - origin[:, None]
-        return Affine(flip_map(lps))
     if grid is None:
         raise VolumeError(
             f"Found a {exact.GetName()}, expected an affine or a displacement field. Pass grid= to sample it there."

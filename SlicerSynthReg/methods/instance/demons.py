@@ -96,7 +96,7 @@ class _Level:
             h += h_part
             b += b_part
         d = solve3(h * weight, self.damping, b * weight)
-        return (d * (self.config.step / d.norm(dim=0, keepdim=True).clamp_min(self.config.step)))[None]
+        return (d * (self.config.step / d.square().sum(0, keepdim=True).sqrt().clamp_min(self.config.step)))[None]
 
     @staticmethod
     def _sums(f: torch.Tensor, m: torch.Tensor, chunk: int = 4) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

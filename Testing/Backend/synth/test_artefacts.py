@@ -26,7 +26,8 @@ def test_thick_slices_are_means_then_interpolated_along_their_axis_only(axis, an
     thick = applied(an_image, (axis, 4)).movedim(2 + axis, 2)
     sharp = an_image.movedim(2 + axis, 2)
     mean = sharp.unfold(2, 4, 4).mean(-1)
-    assert torch.allclose(thick[:, :, :2], mean[:, :, :1].expand(-1, -1, 2, -1, -1), atol=1e-6)  # beyond the first centre
+    before_the_first_centre = mean[:, :, :1].expand(-1, -1, 2, -1, -1)
+    assert torch.allclose(thick[:, :, :2], before_the_first_centre, atol=1e-6)
     steps = thick.diff(dim=2)[:, :, 2:5]
     assert torch.allclose(steps[:, :, :2], steps[:, :, 1:3], atol=1e-6)  # between two centres: a line
     assert torch.allclose(steps[:, :, 0], (mean[:, :, 1] - mean[:, :, 0]) / 4, atol=1e-6)

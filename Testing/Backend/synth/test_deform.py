@@ -7,6 +7,7 @@ import torch
 from SlicerSynthReg.space.differential import folding_share
 from SlicerSynthReg.space.grid import index_lattice
 from SlicerSynthReg.space.sampling import sample
+from SlicerSynthReg.space.transform import apply_matrix
 from SlicerSynthReg.synth.deform import (
     DeformConfig,
     DeformDraw,
@@ -106,7 +107,7 @@ def test_placements_of_two_crops_name_the_same_source_place(seeded):
     image = (0.3 * i - 0.2 * j + 0.1 * k)[None, None]
     views = [warp_image(image, warp_index([d], source, side)) for d in (one, two)]
     places = torch.tensor([[5.0, 8, 9], [9, 7, 12], [8, 10, 6]]).T
-    there = torch.from_numpy(first_of_second[:3, :3]).float() @ places + torch.from_numpy(first_of_second[:3, 3:]).float()
+    there = apply_matrix(first_of_second, places)
     assert (there - places).abs().max() > 1
     read_first, read_second = sample(views[0], there[None]), sample(views[1], places[None])
     assert torch.allclose(read_first, read_second, atol=1e-3)

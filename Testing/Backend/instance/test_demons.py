@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from SlicerSynthReg.methods.instance.channels import Channels
+from SlicerSynthReg.methods.instance.demons import DemonsConfig, refine, solve3
+from SlicerSynthReg.space.differential import folding_share
+from SlicerSynthReg.space.grid import Grid
+from SlicerSynthReg.space.sampling import resize_displacement
+from SlicerSynthReg.space.transform import Displacement, Velocity, exponential
+
+QUICK = DemonsConfig(iterations=(25, 15, 3))
+
+
+def body_mean(field: torch.Tensor, image: Channels) -> float:
+    return float(field[image.weight > 0.5].mean())
+
+
+@pytest.fixture
+def a_known_warp(a_scene_of, seen_on, a_grid_of, a_smooth_velocity_on):
+    """(fixed, moving, u (3, I, J, K) in voxels): fixed(x) = moving(x + u(x)), on a grid of any spacing."""
+
+    def build(spacing: tuple[float, float, float], largest_vox: float = 3.0) -> tuple[Channels, Channels, torch.Tensor]:
+        shape = tuple(int(round(176 / s / 8)) * 8 for s in spacing)
+        grid = a_grid_of(shape, spacing)
+        flow = Velocity(a_smooth_velocity_on(grid, largest_vox), grid)
+        scene = a_scene_of(6, 90, 14.0)
+        moving = seen_on(scene, grid, flow.inverse().map_points)
+        return seen_on(scene, grid), moving, flow.integrated().u_vox
+
+    return build
+
+
+def test_solve3_is_numpy_s_solution():
+    random = np.random.default_rng(0)
+    g = random.normal(size=(5, 3, 40))
+    h, b = np.einsum("can,cbn->abn", g, g), random.normal(size=(3, 40))
+    six = torch.from_numpy(np.stack([h[0, 0], h[0, 1], h[0, 2], h[1, 1], h[1, 2], h[2, 2]]))
+    found = solve3(six, 0.3, torch.from_numpy(b)).numpy()
+    expected = np.linalg.solve(h.transpose(2, 0, 1) + 0.3 * np.eye(3), b.T[:, :, None])[:, :, 0].T
+    assert np.allclose(found, expected)
+
+
+def test_solve3_without_any_slope_is_the_damped_force():
+    assert solve3(torch.zeros(6, 2), 0.5, torch.tensor([[1.0, 0], [2, 0], [0, 0]])).T.tolist() == [[2, 4, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("spacing", [(4.0, 4.0, 4.0), (5.5, 3.6, 4.4)])
+def test_a_known_warp_is_recovered_to_a_third_without_folding(spacing, a_known_warp):
+    fixed, moving, u = a_known_warp(spacing)
+    v = refine(fixed, moving, None, QUICK)
+    shape = fixed.weight.shape
+    assert tuple(v.shape) == (3, *(n // 2 for n in shape))
+    half = exponential(v[None])
+    found = resize_displacement(half, tuple(shape))[0]
+    error, before = body_mean((found - u).norm(dim=0), fixed), body_mean(u.norm(dim=0), fixed)
+    assert before > 0.8 and error < 0.3 * before
+    assert body_mean((found + u).norm(dim=0), fixed) > before  # pushed the other way it would double
+    assert folding_share(half) == 0
+
+
+def test_the_recovered_velocity_lives_on_the_half_grid_and_inverts(a_known_warp, the_voxels_of):
+    fixed, moving, u = a_known_warp((5.5, 5.5, 5.5), 2.0)
+    v = refine(fixed, moving, None, dataclasses.replace(QUICK, iterations=(25, 10, 2)))
+    flow, truth = Velocity(v, fixed.grid.scaled_down(2)), Displacement(u, fixed.grid)
+    inside = (fixed.weight > 0.5).flatten().numpy()
+    points = the_voxels_of(fixed.grid)[inside]
+    left = np.linalg.norm(flow.map_points(points) - truth.map_points(points), axis=1)
+    assert left.mean() < 0.35 * np.linalg.norm(truth.map_points(points) - points, axis=1).mean()
+    back = flow.inverse().map_points(flow.map_points(points))
+    assert np.linalg.norm(back - points, axis=1).mean() < 0.1  # mm, of voxels of 11
+
+
+def test_equal_images_are_not_moved(a_scene_of, seen_on, a_grid_of):
+    image = seen_on(a_scene_of(), a_grid_of((24, 24, 24), (8.0, 8.0, 8.0)))
+    assert refine(image, image, None, QUICK).abs().max() < 1e-6
+
+
+def test_a_good_start_is_kept_and_a_heavier_weight_is_smoother(a_known_warp):
+    fixed, moving, u = a_known_warp((5.5, 5.5, 5.5), 2.0)
+    one = refine(fixed, moving, None, QUICK)
+    none = dataclasses.replace(QUICK, iterations=(0, 0, 0))
+    kept = refine(fixed, moving, one, none)
+    assert float((kept - one).norm() / one.norm()) < 0.3  # through the coarsest grid and back
+    stiff = refine(fixed, moving, None, dataclasses.replace(QUICK, elastic=2.0))
+    roughness = [float(v.diff(dim=1).norm() / v.norm()) for v in (stiff, one)]
+    assert roughness[0] < roughness[1]
+
+
+def test_what_does_not_count_does_not_pull(a_known_warp):
+    """A bright block in a corner of the fixed image only, masked out there: the result is as if it were not."""
+    fixed, moving, _ = a_known_warp((5.5, 5.5, 5.5), 2.0)
+    block = (slice(None), slice(4, 12), slice(12, 20), slice(12, 20))
+    values, weight = fixed.values.clone(), fixed.weight.clone()
+    values[block] += 20.0
+    weight[2:14, 10:22, 10:22] = 0
+    masked = refine(Channels(values, weight, fixed.grid), moving, None, QUICK)
+    plain = refine(Channels(fixed.values, weight, fixed.grid), moving, None, QUICK)
+    counted = refine(Channels(values, fixed.weight, fixed.grid), moving, None, QUICK)
+    assert (masked - plain).abs().max() < 0.05
+    assert (counted - plain).abs().max() > 0.3
+
+
+def test_the_velocity_is_still_at_the_faces_and_progress_ends_at_one(a_known_warp):
+    told: list[float] = []
+    fixed, moving, _ = a_known_warp((8.0, 8.0, 8.0), 1.5)
+    v = refine(fixed, moving, None, dataclasses.replace(QUICK, iterations=(5, 3, 1)), told.append)
+    assert told == sorted(told) and len(told) == 9 and told[-1] == pytest.approx(1)
+    for axis in (1, 2, 3):
+        assert v.select(axis, 0).abs().max() == 0 and v.select(axis, -1).abs().max() == 0
+
+
+def test_grids_of_whole_levels_only(a_grid_of):
+    """The contract: counts divide by the coarsest factor; then half of them is the velocity's grid."""
+    grid: Grid = a_grid_of((16, 24, 8))
+    flat = Channels(torch.zeros(1, 16, 24, 8), torch.ones(16, 24, 8), grid)
+    v = refine(flat, flat, None, dataclasses.replace(QUICK, iterations=(1, 1, 1)))
+    assert tuple(v.shape) == (3, *grid.scaled_down(2).shape) and v.abs().max() == 0

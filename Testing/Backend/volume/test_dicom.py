@@ -1,0 +1,249 @@
+"""Synthetic DICOM folders, with SimpleITK's series reader as the judge of geometry."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, RLELossless, generate_uid
+
+from SlicerSynthReg.volume.itk import itk_grid
+from SlicerSynthReg.volume.lps import flip_affine
+from SlicerSynthReg.volume.read import read_volume
+from SlicerSynthReg.volume.volume import VolumeError
+
+PATIENT = "Meier^Gertrud"
+ROWS, COLUMNS, SLICES = 9, 7, 6
+
+
+class Scanner:
+    """Writes slices of an oblique series, out of order; `lps` (4x4) is the truth."""
+
+    def __init__(self, folder, nasty):
+        self.folder = folder
+        self.lps = flip_affine(nasty.affine)
+        self.lps[:3, 1] *= -1
+        self.series = generate_uid()
+        self.values = np.random.default_rng(0).integers(-500, 3000, (COLUMNS, ROWS, SLICES)).astype(np.int16)
+
+    def slice(self, k, name=None, **changes):
+        meta = FileMetaDataset()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        meta.MediaStorageSOPClassUID = MRImageStorage
+        meta.MediaStorageSOPInstanceUID = generate_uid()
+        data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+        spacing = np.linalg.norm(self.lps[:3, :3], axis=0)
+        axes = self.lps[:3, :3] / spacing
+        data.SOPClassUID, data.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
+        data.PatientName, data.PatientID, data.SeriesDescription = PATIENT, "ID4711", f"scan of {PATIENT}"
+        data.StudyInstanceUID, data.SeriesInstanceUID = "1.2.3", self.series
+        data.Modality, data.SeriesNumber, data.InstanceNumber = "MR", 5, k + 1
+        data.ImageType = ["ORIGINAL", "PRIMARY"]
+        data.Rows, data.Columns = ROWS, COLUMNS
+        data.PixelSpacing = [f"{spacing[1]:.8g}", f"{spacing[0]:.8g}"]
+        data.ImageOrientationPatient = [f"{x:.10g}"[:16] for x in axes.T[:2].ravel()]
+        data.ImagePositionPatient = [f"{x:.10g}"[:16] for x in self.lps[:3, 3] + k * self.lps[:3, 2]]
+        data.SliceThickness = 2.0
+        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
+        data.PixelData = self.values[:, :, k % SLICES].T.tobytes()
+        for key, value in changes.items():
+            setattr(data, key, value)
+        path = self.folder / (name or f"{(k * 5) % SLICES}_{k}.dcm")
+        path.parent.mkdir(exist_ok=True, parents=True)
+        data.save_as(path, enforce_file_format=True)
+        return data
+
+    def all(self, **changes):
+        for k in range(SLICES):
+            self.slice(k, **changes)
+        return self
+
+
+@pytest.fixture
+def scanner(tmp_path, nasty) -> Scanner:
+    return Scanner(tmp_path / "export", nasty)
+
+
+def _by_itk(folder) -> sitk.Image:
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    return reader.Execute()
+
+
+def _refused(folder, **options) -> str:
+    """The message, which must name neither the patient nor the folder."""
+    with pytest.raises(VolumeError) as caught:
+        read_volume(folder, **options)
+    message = str(caught.value)
+    assert not any(private in message for private in (PATIENT, "ID4711", str(folder), ".dcm"))
+    return message
+
+
+def test_an_oblique_series_lies_where_simpleitk_says(scanner):
+    scanner.all()
+    volume, image = read_volume(scanner.folder), _by_itk(scanner.folder)
+    assert volume.name == "MR series 5"
+    assert itk_grid(image).same_as(volume.grid, 1e-4)
+    np.testing.assert_allclose(flip_affine(volume.grid.affine), scanner.lps, atol=1e-6)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image).T, volume.data[0].numpy())
+    np.testing.assert_array_equal(scanner.values, volume.data[0].numpy())
+
+
+def test_slices_acquired_against_the_normal_still_end_up_in_their_place(scanner):
+    scanner.lps[:3, 2] *= -1
+    scanner.all()
+    volume = read_volume(scanner.folder)
+    last = scanner.lps @ [0, 0, SLICES - 1, 1]
+    np.testing.assert_allclose(flip_affine(volume.grid.affine)[:, 3], last, atol=1e-6)
+    np.testing.assert_array_equal(scanner.values[:, :, ::-1], volume.data[0].numpy())
+    assert itk_grid(_by_itk(scanner.folder)).same_as(volume.grid, 1e-4)
+
+
+def test_each_slice_has_its_own_slope_and_intercept(scanner):
+    for k in range(SLICES):
+        scanner.slice(k, RescaleSlope=str(1 + 0.5 * k), RescaleIntercept=str(-1024 + k))
+    expected = scanner.values * (1 + 0.5 * np.arange(SLICES)) + np.arange(SLICES) - 1024
+    np.testing.assert_allclose(read_volume(scanner.folder).data[0].numpy(), expected, rtol=1e-6)
+
+
+def test_gantry_tilt_is_kept_as_shear(scanner):
+    """Slice origins that do not follow the normal: each must land on its own ImagePositionPatient."""
+    scanner.lps[:3, 2] += [0.0, 1.3, 0.4]
+    scanner.all()
+    grid = read_volume(scanner.folder).grid
+    assert not grid.is_orthonormal
+    np.testing.assert_allclose(flip_affine(grid.affine), scanner.lps, atol=1e-6)
+
+
+def test_a_missing_slice_is_named(scanner):
+    for k in (0, 1, 2, 4, 5):
+        scanner.slice(k)
+    message = _refused(scanner.folder)
+    assert "7.40 mm between slices 3 and 4 (instances 3 and 5" in message and "usually 3.70 mm" in message
+    assert "interpolate_gaps=True" in message
+    assert "uneven" in _refused(scanner.folder, kind="labels", interpolate_gaps=True)
+
+
+def test_gaps_are_filled_linearly_when_asked(scanner):
+    for k in (0, 1, 2, 4, 5):
+        scanner.slice(k)
+    volume = read_volume(scanner.folder, interpolate_gaps=True)
+    expected = scanner.values.astype(np.float32)
+    expected[:, :, 3] = (expected[:, :, 2] + expected[:, :, 4]) / 2
+    np.testing.assert_allclose(volume.data[0].numpy(), expected, atol=1e-2)
+    np.testing.assert_allclose(flip_affine(volume.grid.affine), scanner.lps, atol=1e-6)
+
+
+def test_rounded_positions_are_not_called_gaps(scanner):
+    for k in range(SLICES):
+        place = scanner.lps[:3, 3] + k * scanner.lps[:3, 2]
+        scanner.slice(k, ImagePositionPatient=[f"{x:.2f}" for x in place])
+    np.testing.assert_allclose(flip_affine(read_volume(scanner.folder).grid.affine), scanner.lps, atol=0.01)
+
+
+def test_copies_of_a_file_count_once(scanner):
+    scanner.all()
+    source = next(scanner.folder.iterdir())
+    (scanner.folder / "copy.dcm").write_bytes(source.read_bytes())
+    np.testing.assert_array_equal(read_volume(scanner.folder).data[0].numpy(), scanner.values)
+
+
+def test_two_slices_at_one_place_are_refused(scanner):
+    scanner.all()
+    scanner.slice(3, "again.dcm", InstanceNumber=77)
+    message = _refused(scanner.folder)
+    assert "Found 7 slices at 6 places" in message and "77" in message and "expected one slice a place" in message
+
+
+def test_several_series_are_listed_and_one_is_chosen_even_in_a_subfolder(scanner):
+    scanner.all()
+    first, mine = scanner.series, scanner.values
+    scanner.series, scanner.values = generate_uid(), scanner.values + 1
+    for k in range(3):
+        scanner.slice(k, f"deeper/{k}", SeriesNumber=6, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    message = _refused(scanner.folder)
+    assert f"{first}: MR number 5, 6 slices of 7 x 9;" in message
+    assert f"{scanner.series}: MR number 6, 3 slices of 7 x 9, localiser" in message
+    assert "series_uid=" in message
+    np.testing.assert_array_equal(read_volume(scanner.folder, series_uid=first).data[0].numpy(), mine)
+    assert read_volume(scanner.folder, series_uid=scanner.series).data.shape[3] == 3
+    assert "expected series 9.9" in _refused(scanner.folder, series_uid="9.9")
+
+
+def test_a_localiser_inside_the_series_is_named(scanner):
+    scanner.all()
+    scanner.slice(0, "scout.dcm", ImageOrientationPatient=["1", "0", "0", "0", "0", "-1"], ImageType=["LOCALIZER"])
+    message = _refused(scanner.folder)
+    assert "Found 2 kinds of slice" in message and "1 slices of 7 x 9, localiser" in message
+
+
+def test_slices_off_a_line_are_refused(scanner):
+    scanner.all()
+    place = scanner.lps[:3, 3] + 3 * scanner.lps[:3, 2] + 4 * scanner.lps[:3, 0]
+    scanner.slice(3, f"{3 * 5 % SLICES}_3.dcm", ImagePositionPatient=[f"{x:.6f}" for x in place])
+    assert "off a straight, even line" in _refused(scanner.folder)
+
+
+def test_folders_without_a_usable_series_say_what_they_hold(tmp_path, scanner):
+    (tmp_path / "empty").mkdir()
+    assert "Found no files, expected a folder" in _refused(tmp_path / "empty")
+    scanner.slice(0, "frames.dcm", NumberOfFrames="4")
+    (scanner.folder / "notes.txt").write_text("hello")
+    message = _refused(scanner.folder)
+    assert "1 multi-frame (enhanced) images" in message and "1 files that are not DICOM" in message
+    assert "dcm2niix" in message
+
+
+def test_foreign_files_beside_a_series_do_no_harm(scanner):
+    scanner.all()
+    (scanner.folder / "notes.txt").write_text("hello")
+    (scanner.folder / "empty.dcm").write_bytes(b"")
+    np.testing.assert_array_equal(read_volume(scanner.folder).data[0].numpy(), scanner.values)
+
+
+def test_one_slice_colour_truncation_and_memory(scanner):
+    scanner.slice(0)
+    assert "Found a single slice" in _refused(scanner.folder)
+    lone = read_volume(scanner.folder, allow_degenerate=True)
+    np.testing.assert_allclose(lone.grid.spacing[2], 2.0)
+    scanner.all()
+    assert "Crop or downsample" in _refused(scanner.folder, max_bytes=100)
+    path = scanner.folder / "0_0.dcm"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    message = _refused(scanner.folder)
+    assert "slice instance 1 " in message and "truncated or damaged" in message
+    scanner.slice(0, SamplesPerPixel=3, PhotometricInterpretation="RGB")
+    assert "Found colour slices" in _refused(scanner.folder)
+
+
+def test_compressed_slices(scanner):
+    scanner.all()
+    for path in scanner.folder.iterdir():
+        data = pydicom.dcmread(path)
+        data.compress(RLELossless)
+        data.save_as(path)
+    np.testing.assert_array_equal(read_volume(scanner.folder).data[0].numpy(), scanner.values)
+
+
+def test_jpeg_2000_slices_that_pydicom_cannot_decode_alone(tmp_path, scanner):
+    scanner.all(RescaleSlope="2", RescaleIntercept="-10")
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.UseCompressionOn()
+    writer.SetCompressor("JPEG2000")
+    writer.SetFileName(str(tmp_path / "encoded.dcm"))
+    for path in scanner.folder.iterdir():
+        data = pydicom.dcmread(path)
+        writer.Execute(sitk.GetImageFromArray(data.pixel_array))
+        encoded = pydicom.dcmread(tmp_path / "encoded.dcm")
+        data.file_meta.TransferSyntaxUID = encoded.file_meta.TransferSyntaxUID
+        data.PixelData = encoded.PixelData
+        data["PixelData"].VR = "OB"
+        data["PixelData"].is_undefined_length = True
+        data.save_as(path)
+    assert "JPEG 2000" in data.file_meta.TransferSyntaxUID.name
+    np.testing.assert_array_equal(read_volume(scanner.folder).data[0].numpy(), scanner.values * 2.0 - 10)
