@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Union
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.space.grid import Grid
 
 Scene = Callable[[np.ndarray], np.ndarray]
+Back = Union[np.ndarray, Scene, None]
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def a_scene_of() -> Callable[..., Scene]:
 def seen_on() -> Callable[..., Channels]:
     """The scene on a grid; back: where the scene shows what lies at a point of the grid's world (4x4 or a function)."""
 
-    def build(scene: Scene, grid: Grid, back: np.ndarray | Callable[[np.ndarray], np.ndarray] | None = None) -> Channels:
+    def build(scene: Scene, grid: Grid, back: Back = None) -> Channels:
         index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), -1).reshape(-1, 3)
         points = grid.index_to_world(index)
         if callable(back):

@@ -133,6 +133,32 @@ def test_a_resumed_chunk_does_not_overwrite_a_better_checkpoint(a_clock, twelve_
     assert torch.load(path, weights_only=True)["step"] == 4
 
 
+class Aging(TinyTask):
+    """Best at the first validation, whichever chunk that falls in."""
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        self.judged.append(copied(model))
+        return {"score": -float(self.judged[-1]["2.num_batches_tracked"])}
+
+
+def test_a_kill_between_the_two_checkpoints_does_not_lose_the_best(a_clock, twelve_steps, monkeypatch):
+    """last.pt says how good the best was: written before best.pt, it stops any worse one from ever being written."""
+    write, written = loop._write, []
+
+    def dying(path: Path, state: dict) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, state)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "_write", dying)
+        train(Aging(a_clock), twelve_steps, quiet)
+    path = train(Aging(a_clock), twelve_steps, quiet)
+    assert path.exists()
+    assert torch.load(path, weights_only=True)["step"] == 4
+
+
 def test_the_averaged_weights_follow_their_recursion(a_clock, twelve_steps):
     """decay = min(ema, n / (n + 20)): early on the average is nearly the weights themselves."""
     task = TinyTask(a_clock)
