@@ -15,7 +15,7 @@ from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import VolumeError
 
 PATIENT = "Meier^Gertrud"
-ROWS, COLUMNS, SLICES = 9, 7, 6
+ROWS, COLUMNS, SLICES = 13, 11, 6
 
 
 class Scanner:
@@ -165,8 +165,8 @@ def test_several_series_are_listed_and_one_is_chosen_even_in_a_subfolder(scanner
     for k in range(3):
         scanner.slice(k, f"deeper/{k}", SeriesNumber=6, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     message = _refused(scanner.folder)
-    assert f"{first}: MR number 5, 6 slices of 7 x 9;" in message
-    assert f"{scanner.series}: MR number 6, 3 slices of 7 x 9, localiser" in message
+    assert f"{first}: MR number 5, 6 slices of 11 x 13;" in message
+    assert f"{scanner.series}: MR number 6, 3 slices of 11 x 13, localiser" in message
     assert "series_uid=" in message
     np.testing.assert_array_equal(read_volume(scanner.folder, series_uid=first).data[0].numpy(), mine)
     assert read_volume(scanner.folder, series_uid=scanner.series).data.shape[3] == 3
@@ -177,7 +177,7 @@ def test_a_localiser_inside_the_series_is_named(scanner):
     scanner.all()
     scanner.slice(0, "scout.dcm", ImageOrientationPatient=["1", "0", "0", "0", "0", "-1"], ImageType=["LOCALIZER"])
     message = _refused(scanner.folder)
-    assert "Found 2 kinds of slice" in message and "1 slices of 7 x 9, localiser" in message
+    assert "Found 2 kinds of slice" in message and "1 slices of 11 x 13, localiser" in message
 
 
 def test_slices_off_a_line_are_refused(scanner):
@@ -230,6 +230,7 @@ def test_compressed_slices(scanner):
 
 
 def test_jpeg_2000_slices_that_pydicom_cannot_decode_alone(tmp_path, scanner):
+    scanner.values = np.abs(scanner.values)
     scanner.all(RescaleSlope="2", RescaleIntercept="-10")
     writer = sitk.ImageFileWriter()
     writer.SetImageIO("GDCMImageIO")
@@ -238,9 +239,10 @@ def test_jpeg_2000_slices_that_pydicom_cannot_decode_alone(tmp_path, scanner):
     writer.SetFileName(str(tmp_path / "encoded.dcm"))
     for path in scanner.folder.iterdir():
         data = pydicom.dcmread(path)
-        writer.Execute(sitk.GetImageFromArray(data.pixel_array))
+        writer.Execute(sitk.GetImageFromArray(data.pixel_array.astype(np.uint16)))
         encoded = pydicom.dcmread(tmp_path / "encoded.dcm")
         data.file_meta.TransferSyntaxUID = encoded.file_meta.TransferSyntaxUID
+        data.PixelRepresentation = encoded.PixelRepresentation
         data.PixelData = encoded.PixelData
         data["PixelData"].VR = "OB"
         data["PixelData"].is_undefined_length = True
