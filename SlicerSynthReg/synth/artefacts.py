@@ -51,7 +51,8 @@ def _thickened(image: torch.Tensor, slices: tuple[int, int] | None) -> torch.Ten
     kernel = [1, 1, 1]
     kernel[axis] = thickness
     thick = F.avg_pool3d(image[None], tuple(kernel), ceil_mode=True)
-    return resize(thick, tuple(image.shape[1:]))[0]
+    i, j, k = image.shape[1:]  # the last slice may reach beyond the image
+    return resize(thick, tuple(n * step for n, step in zip(thick.shape[2:], kernel)))[0, :, :i, :j, :k]
 
 
 def _cropped(image: torch.Tensor, keep: tuple[tuple[float, float], ...]) -> torch.Tensor:

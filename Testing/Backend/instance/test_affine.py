@@ -50,13 +50,14 @@ def test_the_score_of_equal_images_is_one(a_scene_of, seen_on, a_grid_of):
     assert all(other < 0.95 for other, _ in others)
 
 
-def test_a_shift_of_most_of_the_field_of_view_does_not_wrap_around(a_scene_of, seen_on, a_grid_of):
-    """The same place in two grids that hardly share a corner: 130 of 200 mm along one axis."""
+@pytest.mark.parametrize("shift", [130.0, -130.0])
+def test_a_shift_of_most_of_the_field_of_view_does_not_wrap_around(shift, a_scene_of, seen_on, a_grid_of):
+    """130 of 200 mm, half of it by the grids and half by the voxels in them, to either side."""
     truth = np.eye(4)
-    truth[0, 3] = 130.0
+    truth[0, 3] = shift
     scene = a_scene_of()
     fixed = seen_on(scene, a_grid_of((20, 20, 20), (10.0, 10.0, 10.0)))
-    moving = seen_on(scene, a_grid_of((20, 20, 20), (10.0, 10.0, 10.0), (65.0, 0, 0)), np.linalg.inv(truth))
+    moving = seen_on(scene, a_grid_of((20, 20, 20), (10.0, 10.0, 10.0), (shift / 2, 0, 0)), np.linalg.inv(truth))
     assert np.allclose(search(fixed, moving, SearchConfig(cone=10.0))[0][1], truth, atol=5.1)
 
 

@@ -76,6 +76,16 @@ def test_fresh_heads_recover_a_small_shift(fresh_net, random_features):
     assert 0.6 < float(found.norm() / wanted.norm()) < 1.3
 
 
+def test_a_coarse_velocity_counts_twice_at_the_next_finer_level(fresh_net, random_features):
+    """The fine head is silenced: unscaled between the levels, the coarse one would reach half as far."""
+    with torch.no_grad():
+        fresh_net.heads[1].gain.zero_()
+        fresh_net.heads[1].out.weight.zero_()
+        fixed = random_features()
+        v = fresh_net(fixed, displaced(fixed, (1.8, 0.0, 0.0)), torch.ones(1))
+    assert 1.3 < float(v[0, 0, 6:-6, 6:-6, 6:-6].mean()) < 2.2
+
+
 def test_the_velocity_brings_the_features_together(fresh_net, random_features):
     fixed = random_features(5)
     moving = displaced(fixed, (0.0, 0.8, 0.8))

@@ -39,6 +39,15 @@ def test_a_last_slice_that_is_cut_short_is_the_mean_of_what_there_is():
     assert torch.allclose(applied(image, (0, 4)), image)  # padded with zeros, the end would darken
 
 
+@pytest.mark.parametrize(("count", "thickness"), [(64, 3), (10, 4), (11, 2)])
+def test_thick_slices_stay_in_their_place_when_the_last_is_cut_short(count, thickness):
+    """A ramp is its own slice mean: three slices stretched over ten voxels would lead it astray, by 2 voxels in 64."""
+    ramp = torch.arange(float(count)).view(1, 1, count, 1, 1).expand(1, 1, count, 2, 2)
+    thick = applied(ramp, (0, thickness))
+    first, last = thickness // 2, (count // thickness - 1) * thickness + (thickness - 1) // 2
+    assert torch.allclose(thick[:, :, first : last + 1], ramp[:, :, first : last + 1], atol=1e-4)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_crop_zeroes_exactly_the_faces_it_names(axis, an_image):
     keep = list(WHOLE)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from SlicerSynthReg.space.smoothing import gaussian
-from SlicerSynthReg.synth.contrast import ContrastConfig, ContrastDraw, draw_contrast, render, unit_range
+from SlicerSynthReg.synth.contrast import ContrastConfig, ContrastDraw, Looks, draw_contrast, render, unit_range
 
 PLAIN = ContrastDraw(
     means=(20.0, 120.0, 70.0, 240.0),
@@ -105,7 +105,7 @@ def test_an_element_does_not_depend_on_how_wide_its_neighbour_is_blurred(four_sl
 
 def test_drawn_contrasts_stay_in_table_one(seeded):
     generator = seeded(0)
-    draws = [draw_contrast(ContrastConfig(), (0, 1, 2, 3, 4), generator) for _ in range(300)]
+    draws = [draw_contrast(ContrastConfig(), Looks.arbitrary(5), generator) for _ in range(300)]
     means, sds = ([v for d in draws for v in getattr(d, name)] for name in ("means", "sds"))
     assert 25 <= min(means) < 30 and 220 < max(means) <= 225
     assert 5 <= min(sds) < 6 and 24 < max(sds) <= 25
@@ -116,10 +116,24 @@ def test_drawn_contrasts_stay_in_table_one(seeded):
 
 
 def test_labels_of_one_tissue_share_their_intensities_and_others_do_not(seeded):
-    drawn = draw_contrast(ContrastConfig(), (0, 1, 2, 1, 2), seeded(0))
+    drawn = draw_contrast(ContrastConfig(), Looks((0, 1, 2, 1, 2)), seeded(0))
     for values in (drawn.means, drawn.sds):
         assert len(values) == 5 and len(set(values)) == 3
         assert values[1] == values[3] and values[2] == values[4]
+
+
+def test_a_scan_like_contrast_follows_a_table_where_it_says_anything(seeded):
+    looks = Looks((0, 1, 2, 3), ((10.0, 200.0, math.nan, 60.0), (10.0, 60.0, math.nan, 200.0)))
+    generator = seeded(0)
+    always = ContrastConfig(scan_like=1.0, jitter=5.0)
+    means = torch.tensor([draw_contrast(always, looks, generator).means for _ in range(200)])
+    bright_first = means[:, 1] > means[:, 3]
+    assert 0.35 < float(bright_first.float().mean()) < 0.65  # either table, but one table for the whole image
+    assert torch.allclose(means[bright_first].mean(0)[[1, 3]], torch.tensor([200.0, 60.0]), atol=2)
+    assert float(means[bright_first][:, 1].std()) == pytest.approx(5, rel=0.25)
+    assert means[:, 2].min() < 35 and means[:, 2].max() > 215
+    never = draw_contrast(ContrastConfig(), looks, seeded(1))
+    assert never.means == draw_contrast(ContrastConfig(), Looks(looks.groups), seeded(1)).means
 
 
 def test_unit_range_is_each_element_s_own_and_a_constant_is_zero():

@@ -10,12 +10,12 @@ import torch
 
 from SlicerSynthReg.synth import draw
 from SlicerSynthReg.synth.artefacts import ArtefactConfig, ArtefactDraw
-from SlicerSynthReg.synth.contrast import ContrastConfig
+from SlicerSynthReg.synth.contrast import ContrastConfig, Looks
 from SlicerSynthReg.synth.deform import DeformConfig
 from SlicerSynthReg.synth.pair import View, ViewConfig, ViewDraw, draw_pair, make_view, view_from_json
 from SlicerSynthReg.synth.shapes import ShapesConfig, ShapesDraw, draw_shapes, make_shapes
 
-GROUPS = tuple(range(6))
+LOOKS = Looks.arbitrary(6)
 EVERYTHING = ViewConfig(
     DeformConfig((4, 8), 1.0, 5, 20.0, 3.0, 0.1, 0.1, (0.9, 1.1), (0,)),
     ContrastConfig(bias_resolution=8),
@@ -26,7 +26,7 @@ EVERYTHING = ViewConfig(
 @pytest.fixture
 def label_maps(seeded) -> torch.Tensor:
     """(3, 16, 18, 20) uint8 blocks of labels."""
-    blocks = torch.randint(0, len(GROUPS), (3, 4, 5, 5), generator=seeded(0), dtype=torch.uint8)
+    blocks = torch.randint(0, len(LOOKS.groups), (3, 4, 5, 5), generator=seeded(0), dtype=torch.uint8)
     return blocks.repeat_interleave(4, 1).repeat_interleave(4, 2).repeat_interleave(4, 3)[:, :16, :18, :20].contiguous()
 
 
@@ -35,7 +35,7 @@ def same(a: View, b: View) -> bool:
 
 
 def test_the_same_seed_is_the_same_pair_and_another_seed_another(label_maps):
-    first, again, other = (draw_pair(EVERYTHING, GROUPS, seed) for seed in (7, 7, 8))
+    first, again, other = (draw_pair(EVERYTHING, LOOKS, seed) for seed in (7, 7, 8))
     assert first == again
     one, two, three = (make_view(label_maps[:1], [pair[0]]) for pair in (first, again, other))
     assert same(one, two)
@@ -43,16 +43,16 @@ def test_the_same_seed_is_the_same_pair_and_another_seed_another(label_maps):
 
 
 def test_the_two_views_of_a_pair_differ_in_warp_and_in_contrast(label_maps):
-    moving, fixed = (make_view(label_maps[:1], [d]) for d in draw_pair(EVERYTHING, GROUPS, 3))
+    moving, fixed = (make_view(label_maps[:1], [d]) for d in draw_pair(EVERYTHING, LOOKS, 3))
     assert (moving.index - fixed.index).abs().max() > 1
-    pair = draw_pair(EVERYTHING, GROUPS, 3)
+    pair = draw_pair(EVERYTHING, LOOKS, 3)
     assert not set(pair[0].contrast.means) & set(pair[1].contrast.means)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_draw_survives_json_and_rebuilds_the_identical_sample(label_maps, seed):
     """Among the seeds are views with and without thick slices."""
-    for drawn in draw_pair(EVERYTHING, GROUPS, seed):
+    for drawn in draw_pair(EVERYTHING, LOOKS, seed):
         read = view_from_json(json.loads(json.dumps(draw.to_json(drawn))))
         assert read == drawn and isinstance(read, ViewDraw)
         assert hash(read) == hash(drawn)  # lists in place of tuples would compare unlike and hash not at all
@@ -68,7 +68,7 @@ def test_json_keeps_none_and_nested_tuples():
 
 
 def test_a_batch_row_is_that_view_alone(label_maps):
-    draws = [draw_pair(EVERYTHING, GROUPS, seed)[0] for seed in (1, 2, 3)]
+    draws = [draw_pair(EVERYTHING, LOOKS, seed)[0] for seed in (1, 2, 3)]
     together = make_view(label_maps, draws, (14, 16, 18))
     for n in range(3):
         alone = make_view(label_maps[n : n + 1], draws[n : n + 1], (14, 16, 18))
@@ -80,7 +80,7 @@ def test_a_batch_row_is_that_view_alone(label_maps):
 
 def test_applying_a_draw_leaves_the_label_map_and_the_global_generator_alone(label_maps):
     before, state = label_maps.clone(), torch.get_rng_state()
-    make_view(label_maps[:1], [draw_pair(EVERYTHING, GROUPS, 1)[0]])
+    make_view(label_maps[:1], [draw_pair(EVERYTHING, LOOKS, 1)[0]])
     assert torch.equal(label_maps, before)
     assert torch.equal(torch.get_rng_state(), state)
 
