@@ -102,6 +102,8 @@ def test_a_sheared_grid_is_kept(tmp_path, sheared, scalar, suffix):
     write_volume(Volume(scalar.data, sheared), path)
     back = read_volume(path)
     assert back.grid.same_as(sheared, 1e-4) and not back.grid.is_orthonormal
+    if "nii" in suffix:
+        assert int(nibabel.load(path).header["qform_code"]) == 0
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
