@@ -20,7 +20,9 @@ def multi_positive(
     return anchor[count > 0].mean()
 
 
-def same_place(z1: torch.Tensor, z2: torch.Tensor, places: torch.Tensor, near: float, temperature: float) -> torch.Tensor:
+def same_place(
+    z1: torch.Tensor, z2: torch.Tensor, places: torch.Tensor, near: float, temperature: float
+) -> torch.Tensor:
     """Each place must find itself in the other view among all others farther than `near` voxels; places (N, 3)."""
     ignored = torch.cdist(places, places) < near
     self_pair = torch.eye(len(z1), dtype=torch.bool, device=z1.device)

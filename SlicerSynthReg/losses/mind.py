@@ -20,8 +20,13 @@ def mind_ssc(image: torch.Tensor, radius: int = 1, dilation: int = 2) -> torch.T
     i, j, k = image.shape[2:]
     padded = F.pad(image, (dilation,) * 6, mode="replicate")
     shifted = [
-        padded[:, :, dilation * (1 + a) : dilation * (1 + a) + i, dilation * (1 + b) : dilation * (1 + b) + j,
-               dilation * (1 + c) : dilation * (1 + c) + k]
+        padded[
+            :,
+            :,
+            dilation * (1 + a) : dilation * (1 + a) + i,
+            dilation * (1 + b) : dilation * (1 + b) + j,
+            dilation * (1 + c) : dilation * (1 + c) + k,
+        ]
         for a, b, c in NEIGHBOURS
     ]
     distance = box_mean(torch.cat([(shifted[a] - shifted[b]).square() for a, b in PAIRS], 1), radius)

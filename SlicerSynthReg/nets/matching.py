@@ -44,7 +44,12 @@ def correlation(fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
     i, j, k = fixed.shape[2:]
     padded = F.pad(moving, (1,) * 6, mode="replicate")
     return torch.stack(
-        [(fixed * padded[:, :, a : a + i, b : b + j, c : c + k]).sum(1) for a in range(3) for b in range(3) for c in range(3)],
+        [
+            (fixed * padded[:, :, a : a + i, b : b + j, c : c + k]).sum(1)
+            for a in range(3)
+            for b in range(3)
+            for c in range(3)
+        ],
         dim=1,
     )
 
@@ -81,7 +86,9 @@ class MatchingNet(nn.Module):
         self.config = config
         self.heads = nn.ModuleList(MatchingHead(config) for _ in config.levels)
 
-    def forward(self, fixed: dict[int, torch.Tensor], moving: dict[int, torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, fixed: dict[int, torch.Tensor], moving: dict[int, torch.Tensor], weight: torch.Tensor
+    ) -> torch.Tensor:
         """fixed, moving: level -> unit-length features (B, C, I, J, K); weight (B,) regularisation. -> (B, 3, ...)."""
         first = fixed[self.config.levels[0]]
         v = first.new_zeros((first.shape[0], 3, *first.shape[2:]))

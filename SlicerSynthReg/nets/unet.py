@@ -30,7 +30,9 @@ class ConvBlock(nn.Sequential):
     """Convolution, normalisation if any, LeakyReLU 0.2."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, norm: str = "group") -> None:
-        layers: list[nn.Module] = [nn.Conv3d(inputs, outputs, 3, stride, 1, bias=norm == "none", padding_mode="replicate")]
+        layers: list[nn.Module] = [
+            nn.Conv3d(inputs, outputs, 3, stride, 1, bias=norm == "none", padding_mode="replicate")
+        ]
         if norm == "group":
             layers.append(nn.GroupNorm(max(1, outputs // 4), outputs))
         layers.append(nn.LeakyReLU(0.2, inplace=True))
@@ -49,8 +51,10 @@ class UNet(nn.Module):
             nn.Sequential(ConvBlock(a, b, 2, norm), ConvBlock(b, b, 1, norm)) for a, b in zip(widths, widths[1:])
         )
         self.up = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, 2) for a, b in zip(widths, widths[1:]))
-        self.merge = nn.ModuleList(ConvBlock(2 * a, max(a, config.outputs) if level == 0 else a, 1, norm)
-                                   for level, a in enumerate(widths[:-1]))
+        self.merge = nn.ModuleList(
+            ConvBlock(2 * a, max(a, config.outputs) if level == 0 else a, 1, norm)
+            for level, a in enumerate(widths[:-1])
+        )
         last = max(widths[0], config.outputs) if config.finest == 0 else widths[config.finest]
         self.head = nn.Conv3d(last, config.outputs, 1 if config.finest == 0 else 3, padding=int(config.finest != 0))
 

@@ -6,7 +6,7 @@ import torch
 
 
 def gradient(field: torch.Tensor) -> torch.Tensor:
-    """d field / d axis by central differences, one-sided at the edges: (B, C, I, J, K) -> (B, C, 3, I, J, K), per voxel."""
+    """Slope per voxel along each axis, central, one-sided at the edges: (B, C, I, J, K) -> (B, C, 3, I, J, K)."""
     slopes = field.new_zeros((*field.shape[:2], 3, *field.shape[2:]))
     for axis in range(3):
         n, out, dim = field.shape[2 + axis], slopes[:, :, axis], 2 + axis
@@ -36,4 +36,4 @@ def folding_share(u_vox: torch.Tensor) -> float:
 
 def diffusion_energy(field: torch.Tensor) -> torch.Tensor:
     """Mean over voxels and axes of the squared forward difference (SynthMorph eq. 4): (B, C, I, J, K) -> scalar."""
-    return sum((field.diff(dim=axis) ** 2).mean() for axis in (2, 3, 4)) / 3  # type: ignore[return-value]
+    return sum((field.diff(dim=axis) ** 2).mean() for axis in (2, 3, 4)) / 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,7 @@ class Grid:
         return np.linalg.solve(self.affine[:3, :3], centred.T).T
 
     def index_to_index(self, other: Grid, world: np.ndarray | None = None) -> np.ndarray:
-        """4x4 that sends this grid's index to `other`'s, through the world map `world` (4x4 RAS mm, default identity)."""
+        """4x4 from this grid's index to `other`'s, through the world map `world` (4x4 RAS mm, default identity)."""
         through = np.eye(4) if world is None else world
         return np.linalg.solve(other.affine, through @ self.affine)
 
@@ -96,14 +97,14 @@ class Grid:
         affine = self.affine.copy()
         affine[:3, 3] = self.index_to_world(np.full((1, 3), (factor - 1) / 2))[0]
         affine[:3, :3] *= factor
-        return Grid(tuple(shape), affine)
+        return Grid(as_shape(shape), affine)
 
-    def cropped(self, low: tuple[int, ...], high: tuple[int, ...]) -> Grid:
+    def cropped(self, low: Sequence[int], high: Sequence[int]) -> Grid:
         """Voxels low <= index < high; negative `low` or large `high` pads."""
         lower, upper = np.asarray(low), np.asarray(high)
         affine = self.affine.copy()
         affine[:3, 3] = self.index_to_world(lower[None])[0]
-        return Grid(tuple(int(n) for n in upper - lower), affine)
+        return Grid(as_shape(upper - lower), affine)
 
     def padded_to_multiple(self, factor: int) -> Grid:
         """Grown at the far end of each axis so that every count divides by `factor`."""
@@ -142,7 +143,13 @@ class Grid:
         affine = np.eye(4)
         affine[:3, :3] = axes_mm
         affine[:3, 3] = center_mm - axes_mm @ ((shape - 1) / 2)
-        return Grid(tuple(int(n) for n in shape), affine)
+        return Grid(as_shape(shape), affine)
+
+
+def as_shape(counts: Iterable[int]) -> tuple[int, int, int]:
+    """Three voxel counts as plain integers."""
+    i, j, k = (int(n) for n in counts)
+    return i, j, k
 
 
 def index_lattice(shape: tuple[int, ...], device: torch.device | str = "cpu") -> torch.Tensor:
@@ -155,8 +162,6 @@ def affine_lattice(matrix: np.ndarray, shape: tuple[int, ...], device: torch.dev
     """(3, I, J, K) float32: `matrix` (4x4, index -> index) applied to each voxel index of a grid of `shape`."""
     parts = []
     for row in matrix[:3]:
-        i, j, k = (
-            torch.arange(n, dtype=torch.float64, device=device) * float(c) for n, c in zip(shape, row[:3])
-        )
+        i, j, k = (torch.arange(n, dtype=torch.float64, device=device) * float(c) for n, c in zip(shape, row[:3]))
         parts.append((i[:, None, None] + j[:, None] + (k + float(row[3]))).float())
     return torch.stack(parts)

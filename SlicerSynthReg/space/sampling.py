@@ -78,7 +78,7 @@ def resample_affine(
     mode: str = "linear",
     padding: str = "zeros",
 ) -> torch.Tensor:
-    """`data` (C, I, J, K) on `source` seen on `target` through the world map `matrix` (4x4, target RAS -> source RAS)."""
+    """`data` (C, I, J, K) on `source` seen on `target` through `matrix` (4x4, target RAS -> source RAS)."""
     index = affine_lattice(target.index_to_index(source, matrix), target.shape, data.device)
     floating = data if data.is_floating_point() else data.to(torch.float32)
     return sample(floating[None], index[None], mode=mode, padding=padding)[0].to(data.dtype)

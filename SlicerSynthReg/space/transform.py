@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from SlicerSynthReg.space.grid import GeometryError, Grid, affine_lattice, index_lattice
+from SlicerSynthReg.space.grid import GeometryError, Grid, affine_lattice, as_shape, index_lattice
 from SlicerSynthReg.space.sampling import resample_affine, resize_displacement, sample, sample_displaced
 
 
@@ -64,12 +64,14 @@ class Displacement:
 
     def __post_init__(self) -> None:
         if tuple(self.u_vox.shape) != (3, *self.grid.shape):
-            raise GeometryError(f"Found displacements of shape {tuple(self.u_vox.shape)}, expected (3, *{self.grid.shape}).")
+            raise GeometryError(
+                f"Found displacements of shape {tuple(self.u_vox.shape)}, expected (3, *{self.grid.shape})."
+            )
 
     def map_points(self, points_mm: np.ndarray) -> np.ndarray:
         index = self.grid.world_to_index(points_mm)
         edge = np.array(self.grid.shape) - 0.5
-        inside = ((index >= -0.5) & (index < edge)).all(axis=1)
+        inside = np.all((index >= -0.5) & (index < edge), axis=1)
         u = sample(self.u_vox[None].double(), torch.from_numpy(index.T.copy())[None], padding="border")[0]
         moved = np.asarray(points_mm, dtype=np.float64) + (u.numpy().T @ self.grid.affine[:3, :3].T)
         return np.where(inside[:, None], moved, points_mm)
@@ -126,7 +128,7 @@ class Velocity:
         affine = self.grid.affine.copy()
         affine[:3, :3] /= factor
         affine[:3, 3] = self.grid.index_to_world(np.full((1, 3), (1 / factor - 1) / 2))[0]
-        return Velocity(resize_displacement(self.v_vox[None], shape)[0], Grid(shape, affine), self.steps)
+        return Velocity(resize_displacement(self.v_vox[None], shape)[0], Grid(as_shape(shape), affine), self.steps)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,9 @@ from SlicerSynthReg.space.grid import Grid, index_lattice
 from SlicerSynthReg.space.transform import Transform, apply_matrix
 
 
-def resample_labels(labels: torch.Tensor, source: Grid, target: Grid, transform: Transform | None = None) -> torch.Tensor:
+def resample_labels(
+    labels: torch.Tensor, source: Grid, target: Grid, transform: Transform | None = None
+) -> torch.Tensor:
     """Integer `labels` (I, J, K) on `source` seen on `target` through `transform` (target world -> source world).
 
     Equal to interpolating the indicator of every label linearly and taking the largest, 0 outside the source, at the

@@ -57,7 +57,9 @@ def draw_pair(config: ViewConfig, looks: Looks, seed: int) -> tuple[ViewDraw, Vi
 
 def make_view(sources: torch.Tensor, draws: list[ViewDraw], shape: tuple[int, ...] | None = None) -> View:
     """Views of the label maps `sources` (B, I, J, K) uint8 on grids of `shape` sharing the sources' centre."""
-    return view_at(sources, warp_index([d.deform for d in draws], tuple(sources.shape[1:]), shape, sources.device), draws)
+    return view_at(
+        sources, warp_index([d.deform for d in draws], tuple(sources.shape[1:]), shape, sources.device), draws
+    )
 
 
 def view_at(sources: torch.Tensor, index: torch.Tensor, draws: list[ViewDraw]) -> View:

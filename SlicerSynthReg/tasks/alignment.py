@@ -25,7 +25,7 @@ from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.space.grid import Grid, index_lattice
 from SlicerSynthReg.space.sampling import sample_displaced
 from SlicerSynthReg.space.transform import Affine, Composite, Transform, Velocity
-from SlicerSynthReg.tasks.prepare import Scan, local_contrast, see, standardised
+from SlicerSynthReg.tasks.prepare import Scan, SeenScan, local_contrast, see, standardised
 from SlicerSynthReg.volume.volume import Volume
 
 Progress = Callable[[float, str], None]
@@ -34,18 +34,21 @@ Progress = Callable[[float, str], None]
 @dataclass(frozen=True)
 class AlignmentConfig:
     """regularization: 1 is the default smoothness, higher is smoother. network, refine, affine_only: which stages run.
-    fine_spacing: both scans at or below this voxel size (mm) are refined at 1 mm as well."""
+    coarse, fine: refinement on the channels. same_contrast: instead of `fine` where the two scans' local contrast,
+    coarsely aligned, correlates by more than `shared`. margin_mm: kept around the fixed anatomy."""
 
     regularization: float = 1.0
     network: bool = True
     refine: bool = True
     affine_only: bool = False
-    fine_spacing: float = 1.3
     search: SearchConfig = field(default_factory=SearchConfig)
+    heat: AffineConfig = field(default_factory=lambda: AffineConfig(12, 6, 1500))
     affine: AffineConfig = field(default_factory=AffineConfig)
-    demons: DemonsConfig = field(default_factory=DemonsConfig)
+    coarse: DemonsConfig = field(default_factory=lambda: DemonsConfig((4, 2), (20, 15), elastic=0.7, fluid=1.0))
+    fine: DemonsConfig = field(default_factory=lambda: DemonsConfig((2, 1), (5, 6), elastic=0.8, fluid=1.0))
+    same_contrast: DemonsConfig = field(default_factory=lambda: DemonsConfig((2, 1), (10, 12), elastic=0.5, fluid=0.7))
+    shared: float = 0.25
     margin_mm: float = 12.0
-    contrast_share: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +85,7 @@ class Stopwatch:
 
 
 def align(
-    model: SynthMorph,
+    model: SynthMorph | None,
     spacing: float,
     fixed: Volume,
     moving: Volume,
@@ -94,6 +97,8 @@ def align(
 ) -> Alignment:
     """Register `moving` to `fixed`; spacing: voxel size in mm that `model` was trained for.
 
+    model: None compares MIND descriptors instead of learned features, and uses no network.
+
     initial: transform fixed RAS -> moving RAS to start from instead of the search (its best affine is refined).
     """
     watch = Stopwatch(progress)
@@ -103,22 +108,23 @@ def align(
         watch.stage("looking at the scans", 0.1)
         seen = see(model, scans[0]), see(model, scans[1])
         watch.stage("affine", 0.3)
-        matrix, warnings = _affine(seen[0].channels, seen[1].channels, config, initial)
-        box = _box(seen[0].channels, config)
-        f_channels, m_channels = seen[0].channels.on(box), seen[1].channels.on(box, matrix)
+        matrix, warnings = _affine(seen[0], seen[1], config, initial)
+        box = _box(seen[0].fine, config)
+        f_channels, m_channels = seen[0].fine.on(box), seen[1].fine.on(box, matrix)
         before = cosine(f_channels, m_channels)
         if config.affine_only:
             watch.end()
             return Alignment(Affine(matrix), matrix, None, watch.seconds, before, before, warnings)
-        watch.stage("deformation by the network", 0.45)
         start = None
-        if config.network:
-            again = see(model, scans[0].on(box)), see(model, scans[1].on(box, matrix))
+        watch.stage("looking again, aligned", 0.45)
+        again = see(model, scans[0].on(box)), see(model, scans[1].on(box, matrix))
+        f_channels, m_channels = again[0].fine, again[1].fine
+        if model is not None and config.network and again[0].features and again[1].features:
+            watch.stage("deformation by the network", 0.55)
             start = model.velocity(again[0].features.levels, again[1].features.levels, config.regularization)[0]
-            f_channels, m_channels = again[0].channels, again[1].channels
         watch.stage("refinement", 0.6)
         v = _deformation(f_channels, m_channels, scans, matrix, start, config, watch)
-        velocity = Velocity(v, box.scaled_down(2), config.demons.squarings)
+        velocity = Velocity(v, box.scaled_down(2), config.coarse.squarings)
         watch.stage("checking", 0.95)
         transform = Composite((velocity, Affine(matrix)))
         after = cosine(f_channels, _moved(m_channels, velocity))
@@ -127,30 +133,32 @@ def align(
 
 
 def _affine(
-    fixed: Channels, moving: Channels, config: AlignmentConfig, initial: Transform | None
+    fixed: SeenScan, moving: SeenScan, config: AlignmentConfig, initial: Transform | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """4x4 fixed RAS -> moving RAS, the best of the search's candidates after Gauss-Newton at twice the voxel size."""
-    f, m = fixed.pooled(2), moving.pooled(2)
+    """4x4 fixed RAS -> moving RAS: the search's candidates race on few voxels, the best is fitted on many."""
+    f, m = fixed.middle, moving.middle
     if initial is not None:
         starts = [best_affine(initial, f)]
     else:
-        starts = [matrix for _, matrix in search(fixed.pooled(5), moving.pooled(5), config.search)]
-    fits = sorted((fit_affine(f, m, start, config.affine) for start in starts), key=lambda fit: fit.residual)
-    scale = np.linalg.svd(fits[0].matrix[:3, :3], compute_uv=False)
+        starts = [matrix for _, matrix in search(fixed.coarse, moving.coarse, config.search)]
+    heats = sorted((fit_affine(f, m, start, config.heat) for start in starts), key=lambda fit: fit.residual)
+    fit = fit_affine(f, m, heats[0].matrix, config.affine)
+    scale = np.linalg.svd(fit.matrix[:3, :3], compute_uv=False)
     warnings = []
     if scale.max() > 1.5 or scale.min() < 0.6:
         warnings.append(
-            f"The affine part stretches by {scale.min():.2f} to {scale.max():.2f}, expected about 1. The scans may show "
-            "different anatomy, or overlap too little: look at the picture before you use the result."
+            f"The affine part stretches by {scale.min():.2f} to {scale.max():.2f}, expected about 1. The scans may "
+            "show different anatomy, or overlap too little: look at the picture before you use the result."
         )
-    return fits[0].matrix, tuple(warnings)
+    return fit.matrix, tuple(warnings)
 
 
 def best_affine(transform: Transform, fixed: Channels) -> np.ndarray:
     """The 4x4 that fits `transform` best where the fixed scan counts (least squares)."""
     inside = (fixed.weight > 0.3).nonzero().numpy()
-    points = fixed.grid.index_to_world(inside[:: max(1, len(inside) // 2000)] if len(inside) > 10 else
-                                       fixed.grid.corner_indices())
+    points = fixed.grid.index_to_world(
+        inside[:: max(1, len(inside) // 2000)] if len(inside) > 10 else fixed.grid.corner_indices()
+    )
     homogeneous = np.concatenate([points, np.ones((len(points), 1))], 1)
     solution = np.linalg.lstsq(homogeneous, transform.map_points(points), rcond=None)[0]
     return np.vstack([solution.T, [0, 0, 0, 1]])
@@ -177,14 +185,28 @@ def _deformation(
     """Velocity (3, I/2, J/2, K/2) on the fixed box, in voxels of that half grid."""
     if not config.refine:
         return start if start is not None else torch.zeros(3, *(n // 2 for n in fixed.weight.shape))
-    f_image = scans[0].on(fixed.grid).image
-    m_image = scans[1].on(fixed.grid, matrix).image
-    share = config.contrast_share * shared_contrast(f_image, m_image, fixed.weight * moving.weight)
-    if share > 0:
-        fixed = with_contrast(fixed, f_image, share)
-        moving = with_contrast(moving, m_image, share)
-    demons = with_regularization(config.demons, config.regularization)
-    return refine(fixed, moving, start, demons, lambda done: watch.progress(0.6 + 0.35 * done, "refinement"))
+    v = refine(
+        fixed,
+        moving,
+        start,
+        with_regularization(config.coarse, config.regularization),
+        lambda done: watch.progress(0.6 + 0.1 * done, "refinement"),
+    )
+    f_image, m_image = scans[0].on(fixed.grid).image, scans[1].on(fixed.grid, matrix).image
+    half = fixed.grid.scaled_down(2)
+    moved = _moved(Channels(m_image[None], moving.weight, fixed.grid), Velocity(v, half, config.coarse.squarings))
+    demons = config.fine
+    if shared_contrast(f_image, moved.values[0], fixed.weight * moved.weight) > config.shared:
+        demons = config.same_contrast
+        fixed = Channels(local_contrast(f_image), fixed.weight, fixed.grid)
+        moving = Channels(local_contrast(m_image), moving.weight, fixed.grid)
+    return refine(
+        fixed,
+        moving,
+        v,
+        with_regularization(demons, config.regularization),
+        lambda done: watch.progress(0.7 + 0.25 * done, "refinement"),
+    )
 
 
 def shared_contrast(fixed: torch.Tensor, moving: torch.Tensor, weight: torch.Tensor) -> float:
@@ -192,12 +214,6 @@ def shared_contrast(fixed: torch.Tensor, moving: torch.Tensor, weight: torch.Ten
     a, b = local_contrast(fixed), local_contrast(moving)
     num = float((a * b * weight).sum())
     return max(0.0, num / (float((a * a * weight).sum() * (b * b * weight).sum()) ** 0.5 + 1e-6))
-
-
-def with_contrast(channels: Channels, image: torch.Tensor, share: float) -> Channels:
-    """One more channel: local contrast, weighted by the share."""
-    extra = local_contrast(image)[None] * share
-    return Channels(torch.cat([channels.values, extra]), channels.weight, channels.grid)
 
 
 def with_regularization(config: DemonsConfig, regularization: float) -> DemonsConfig:

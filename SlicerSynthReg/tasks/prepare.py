@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
+from SlicerSynthReg.losses.mind import mind_ssc
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.synthmorph.model import Features, SynthMorph
 from SlicerSynthReg.space.grid import Grid
@@ -57,21 +59,38 @@ def _subset(values: torch.Tensor, most: int = 1_000_000) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class SeenScan:
-    """A scan, the network's view of it, and the channels made of both."""
+    """What each stage compares: `coarse` the search (about 10 mm), `middle` the affine fit (about 4 mm), `fine` the
+    deformation. features: the network's own, None without a network."""
 
-    scan: Scan
-    features: Features
-    channels: Channels
+    coarse: Channels
+    middle: Channels
+    fine: Channels
+    features: Features | None = None
 
 
-def see(model: SynthMorph, scan: Scan) -> SeenScan:
-    """Run the network on one scan; what counts is the anatomy it knows, or all tissue, within the user's mask."""
+def see(model: SynthMorph | None, scan: Scan) -> SeenScan:
+    """The network's features, counting where its anatomy is; without a network MIND descriptors, counting all tissue.
+
+    The user's mask limits what counts either way.
+    """
+    allowed = torch.ones_like(scan.image) if scan.mask is None else scan.mask
+    if model is None:
+        return _described(scan, allowed)
     with torch.inference_mode():
         features = model.features(scan.image[None, None])
-    weight = features.foreground if features.foreground is not None else tissue(scan.image)
-    if scan.mask is not None:
-        weight = weight * scan.mask
-    return SeenScan(scan, features, Channels(features.finest, weight, scan.grid))
+    weight = (features.foreground if features.foreground is not None else tissue(scan.image)) * allowed
+    fine = Channels(features.finest, weight, scan.grid)
+    return SeenScan(fine.pooled(5), fine.pooled(2), fine, features)
+
+
+def _described(scan: Scan, allowed: torch.Tensor) -> SeenScan:
+    """The head's outline for the search, MIND-SSC of the image at the affine's and at full resolution."""
+    weight = tissue(scan.image) * allowed
+    outline = Channels(weight[None], torch.ones_like(weight), scan.grid).pooled(5)
+    half = Scan(F.avg_pool3d(scan.image[None, None], 2)[0, 0], scan.grid.scaled_down(2))
+    half_weight = tissue(half.image) * F.avg_pool3d(allowed[None, None], 2)[0, 0]
+    middle = Channels(mind_ssc(half.image[None, None])[0], half_weight, half.grid)
+    return SeenScan(outline, middle, Channels(mind_ssc(scan.image[None, None])[0] * 0.5, weight, scan.grid))
 
 
 def tissue(image: torch.Tensor) -> torch.Tensor:
@@ -79,9 +98,12 @@ def tissue(image: torch.Tensor) -> torch.Tensor:
     return box_mean((image > 0.08).float()[None, None], 2)[0, 0]
 
 
-def local_contrast(image: torch.Tensor, radius: int = 3) -> torch.Tensor:
-    """(I, J, K) intensities less their local mean over their local SD: squared differences of such images are local
-    normalised cross-correlation (2 - 2 NCC)."""
+def local_contrast(image: torch.Tensor, radii: tuple[int, ...] = (2, 4)) -> torch.Tensor:
+    """(len(radii), I, J, K) intensities less their local mean over their local SD, for windows of 2 r + 1 voxels:
+    squared differences of such images are local normalised cross-correlation (2 - 2 NCC)."""
     stack = torch.stack([image, image * image])[None]
-    mean, square = box_mean(stack, radius)[0]
-    return (image - mean) / (square - mean * mean).clamp_min(0).sqrt().add(0.02)
+    scales = []
+    for radius in radii:
+        mean, square = box_mean(stack, radius)[0]
+        scales.append((image - mean) / (square - mean * mean).clamp_min(0).sqrt().add(0.02))
+    return torch.stack(scales)

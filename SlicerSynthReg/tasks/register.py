@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import resource
+import dataclasses
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import psutil
 import torch
 
 from SlicerSynthReg.evaluate.landmarks import target_error
@@ -20,18 +22,21 @@ from SlicerSynthReg.report.picture import png_bytes, registration_picture
 from SlicerSynthReg.report.record import RegistrationReport
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
 from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.space.transform import Affine, Displacement, Transform
+from SlicerSynthReg.space.transform import Displacement, Transform
 from SlicerSynthReg.space.voting import resample_labels
 from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig, Stopwatch, align
 from SlicerSynthReg.tasks.parameters import RegisterParameters
-from SlicerSynthReg.volume.landmarks import read_landmarks, write_landmarks, Landmarks
+from SlicerSynthReg.volume.landmarks import Landmarks, read_landmarks, write_landmarks
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import read_transform, write_transform
 from SlicerSynthReg.volume.volume import Volume, VolumeError
 from SlicerSynthReg.volume.write import write_volume
-from SlicerSynthReg.weights.registry import Card, read_card
+from SlicerSynthReg.weights.registry import Card, available, read_card
 
 DEFAULT_MODEL = "synthmorph-brains"
+NO_MODEL = "none"
+"""Asks for MIND descriptors instead of a network."""
+SPACING_MM = 2.0
 SCORED_VOXELS = 60
 """Structures smaller than this in the fixed labels are not scored."""
 
@@ -59,16 +64,25 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
     watch = Stopwatch(lambda share, text: progress(share, text))
     watch.stage("reading", 0.01)
     inputs = _read(request, parameters)
-    card = read_card(parameters.model or DEFAULT_MODEL)
-    model = _model(card.name)
+    card = chosen_card(parameters.model)
+    model = _model(card.name) if card else None
     watch.end()
     config = AlignmentConfig(
         regularization=1.0 if parameters.regularization is None else parameters.regularization,
         refine=parameters.refine and parameters.preset == "accurate",
         affine_only=parameters.affine_only,
     )
-    alignment = align(model, card.spacing_mm, inputs.fixed, inputs.moving, config, inputs.fixed_mask,
-                      inputs.moving_mask, inputs.initial, lambda share, text: progress(0.02 + 0.83 * share, text))
+    alignment = align(
+        model,
+        card.spacing_mm if card else SPACING_MM,
+        inputs.fixed,
+        inputs.moving,
+        config,
+        inputs.fixed_mask,
+        inputs.moving_mask,
+        inputs.initial,
+        lambda share, text: progress(0.02 + 0.83 * share, text),
+    )
     watch.seconds.update(alignment.seconds)
     watch.stage("writing", 0.86)
     forward = alignment.transform
@@ -85,7 +99,14 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
     outputs |= {"picture": "picture.png", "page": "report.html"}
     (workspace / "registration.json").write_text(record.to_json(), encoding="utf-8")
     outputs["record"] = "registration.json"
-    return TaskOutcome(outputs, _flat(record), list(alignment.warnings))
+    return TaskOutcome(outputs, dataclasses.asdict(record), list(alignment.warnings))
+
+
+def chosen_card(name: str | None) -> Card | None:
+    """The model asked for, else the brain model where it is installed, else none."""
+    if name == NO_MODEL or (name is None and DEFAULT_MODEL not in available()):
+        return None
+    return read_card(name or DEFAULT_MODEL)
 
 
 @lru_cache(maxsize=2)
@@ -118,14 +139,24 @@ def _read(request: Request, parameters: RegisterParameters) -> Inputs:
     def points(name: str) -> Landmarks | None:
         return read_landmarks(paths[name]) if name in paths else None
 
-    fixed, moving = image("fixed"), image("moving")
-    masks = [labels(f"{which}_mask", None) for which in ("fixed", "moving")]
-    for which, mask in zip(("fixed", "moving"), masks):
-        if mask is not None and not bool((mask.data != 0).any()):
-            raise VolumeError(f"Found an empty {which} mask, expected some non-zero voxels. Draw the region that counts.")
-    initial = read_transform(paths["initial_transform"], fixed.grid) if "initial_transform" in paths else None
-    return Inputs(fixed, moving, labels("fixed_labels", fixed.grid), labels("moving_labels", None), *masks,
-                  points("fixed_landmarks"), points("moving_landmarks"), initial)
+    def mask(name: str) -> Volume | None:
+        volume = labels(name, None)
+        if volume is not None and not bool((volume.data != 0).any()):
+            raise VolumeError(f"Found an empty {name.replace('_', ' ')}, expected non-zero voxels. Draw what counts.")
+        return volume
+
+    fixed = image("fixed")
+    return Inputs(
+        fixed=fixed,
+        moving=image("moving"),
+        fixed_labels=labels("fixed_labels", fixed.grid),
+        moving_labels=labels("moving_labels", None),
+        fixed_mask=mask("fixed_mask"),
+        moving_mask=mask("moving_mask"),
+        fixed_landmarks=points("fixed_landmarks"),
+        moving_landmarks=points("moving_landmarks"),
+        initial=read_transform(paths["initial_transform"], fixed.grid) if "initial_transform" in paths else None,
+    )
 
 
 def _write(inputs: Inputs, forward: Transform, inverse: Transform, folder: Path) -> dict[str, str]:
@@ -154,7 +185,7 @@ def moved_labels(labels: Volume, grid: Grid, transform: Transform | None) -> Vol
 
 
 def _measured(
-    inputs: Inputs, alignment: Alignment, jacobian: Volume, card: Card, request: Request, watch: Stopwatch
+    inputs: Inputs, alignment: Alignment, jacobian: Volume, card: Card | None, request: Request, watch: Stopwatch
 ) -> RegistrationReport:
     forward = alignment.transform
     regular = regularity(jacobian)
@@ -167,7 +198,9 @@ def _measured(
             for t in (None, forward)
         ]
         dice_before, dice_after = scores[0].mean, scores[1].mean
-        per_label = {str(label): (scores[0].per_label[label], scores[1].per_label[label]) for label in scores[1].per_label}
+        per_label = {
+            str(label): (scores[0].per_label[label], scores[1].per_label[label]) for label in scores[1].per_label
+        }
     if inputs.fixed_landmarks is not None and inputs.moving_landmarks is not None:
         points = inputs.fixed_landmarks.points_mm, inputs.moving_landmarks.points_mm
         tre_before, tre_after = target_error(*points).mean_mm, target_error(*points, forward).mean_mm
@@ -175,7 +208,7 @@ def _measured(
     return RegistrationReport(
         fixed_name=Path(request.inputs["fixed"]).name,
         moving_name=Path(request.inputs["moving"]).name,
-        model=card.name,
+        model=card.name if card else "MIND descriptors, no network",
         config={k: v for k, v in request.parameters.items() if v is not None},
         stages={name: round(seconds, 3) for name, seconds in watch.seconds.items()},
         folding_share=regular.folding_share,
@@ -197,7 +230,7 @@ def _measured(
     )
 
 
-def _show(inputs: Inputs, dense: Displacement, record: RegistrationReport, card: Card, folder: Path) -> None:
+def _show(inputs: Inputs, dense: Displacement, record: RegistrationReport, card: Card | None, folder: Path) -> None:
     grid = inputs.fixed.grid
     before, after = inputs.moving.resampled(grid), inputs.moving.resampled(grid, dense)
     picture = png_bytes(registration_picture(inputs.fixed, before, after, inputs.fixed_labels))
@@ -205,21 +238,17 @@ def _show(inputs: Inputs, dense: Displacement, record: RegistrationReport, card:
     write_page(registration_page(record, picture, card), folder / "report.html")
 
 
-def _flat(record: RegistrationReport) -> dict[str, object]:
-    """What a batch's table shows of a report."""
-    import dataclasses
-
-    return dataclasses.asdict(record)
-
-
 def _peak_memory_mb() -> float:
+    """Largest resident memory of this process so far; on Windows, where Python cannot ask for it, the present one."""
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().rss / 1e6
+    import resource
+
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used / 1e6 if sys.platform == "darwin" else used / 1e3
 
 
 def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
         return version("slicersynthreg")
     except PackageNotFoundError:

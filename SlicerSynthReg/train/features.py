@@ -32,7 +32,10 @@ from SlicerSynthReg.train.labelmaps import LabelMaps, around
 @dataclass(frozen=True)
 class FeatureTaskConfig:
     """crop: voxels a side. points: places compared a step. near: voxels within which places are not told apart.
-    levels: decoder levels that learn, as powers of two of the voxel; view: the person common to both crops; placing: how each crop lies in it."""
+
+    levels: decoder levels that learn, as powers of two of the voxel. view: the person common to both crops. placing:
+    how each crop lies in it.
+    """
 
     net: UNetConfig = field(default_factory=UNetConfig)
     crop: int = 64
@@ -81,20 +84,19 @@ class Matched:
 
 
 class FeatureTask:
-    """maps=None trains on random shapes; else crops lie around the label values `foreground`, and the last `held_out`
-    maps are for validation only."""
+    """maps=None trains on random shapes; else crops lie around the maps' anatomy, and the last `held_out` maps are for
+    validation only."""
 
     def __init__(
         self,
         config: FeatureTaskConfig,
         maps: LabelMaps | None,
-        foreground: tuple[int, ...] = (),
         held_out: int = 2,
         device: str = "cpu",
     ) -> None:
         self.config, self.device = config, device
         labels = len(maps.values) if maps else 0
-        cropped = [around(m, [maps.values.index(v) for v in foreground], 25) for m in maps.maps] if maps else []
+        cropped = [around(m, [maps.values.index(v) for v in maps.anatomy], 25) for m in maps.maps] if maps else []
         self.maps, self.unseen = cropped[: len(cropped) - held_out], cropped[len(cropped) - held_out :]
         self.looks = maps.looks if maps else Looks.arbitrary(ShapesConfig().labels)
         self.model = FeatureModel(config.net, labels, config.levels).to(device).to(memory_format=torch.channels_last_3d)
@@ -113,13 +115,15 @@ class FeatureTask:
                 terms[f"label{level}"] = F.cross_entropy(logits, torch.cat([matched.labels, matched.labels]))
                 if level == 1:
                     terms["dense"] = dense_label_loss(matched.dense, prototypes, matched.planes, t)
-        return {"loss": sum(terms.values()) / len(self.config.levels), **terms}  # type: ignore[dict-item]
+        return {"loss": sum(terms.values()) / len(self.config.levels), **terms}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """At the finest level, share of places that find themselves within 3 voxels in the other view, and their label."""
+        """Finest level: share of places found within 3 voxels in the other view, and of those whose label is right."""
         near, right, count = 0.0, 0.0, 12
         for n in range(count):
-            matched = self._matched(model, self.unseen or self.maps, torch.Generator().manual_seed(10_000_000 + n), 1000)
+            matched = self._matched(
+                model, self.unseen or self.maps, torch.Generator().manual_seed(10_000_000 + n), 1000
+            )
             found = (matched.z1[0] @ matched.z2[0].T).argmax(1)
             near += float(((matched.places - matched.places[found]).norm(dim=1) <= 3).float().mean()) / count
             right += float((matched.labels == matched.labels[found]).float().mean()) / count
@@ -137,7 +141,9 @@ class FeatureTask:
             source = make_shapes(draw_shapes(ShapesConfig(), generator), tuple(2 * n for n in side), self.device)
         person = warp_index([one.deform], tuple(source.shape), wide, self.device)
         views = [
-            view_at(source[None], sample(person, warp_index([placing], wide, side, self.device), padding="border"), [view])
+            view_at(
+                source[None], sample(person, warp_index([placing], wide, side, self.device), padding="border"), [view]
+            )
             for view, placing in zip((one, two), placings)
         ]
         images = torch.cat([view.image for view in views]).contiguous(memory_format=torch.channels_last_3d)
@@ -153,7 +159,9 @@ class FeatureTask:
         )
         labels = torch.cat([view.labels for view in views])
         dense = pyramid[self.config.levels.index(1)] if 1 in self.config.levels else pyramid[0]
-        return Matched(z1, z2, second[:, seen].T, labels[1].flatten()[flat[seen]].long(), dense, labels[:, ::2, ::2, ::2])
+        return Matched(
+            z1, z2, second[:, seen].T, labels[1].flatten()[flat[seen]].long(), dense, labels[:, ::2, ::2, ::2]
+        )
 
 
 def dense_label_loss(

@@ -28,6 +28,11 @@ class LabelMaps:
         return tuple(order[tissue] for tissue in tissues)
 
     @property
+    def anatomy(self) -> tuple[int, ...]:
+        """The brain's label values: FreeSurfer numbers below 500 but background and the fluid around it (24)."""
+        return tuple(value for value in self.values if 0 < value < 500 and value != 24)
+
+    @property
     def looks(self) -> Looks:
         """How the labels may look: grouped left with right, like a scan in part of the draws."""
         return Looks(self.groups, brightness_tables(self.values))

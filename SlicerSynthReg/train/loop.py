@@ -60,11 +60,20 @@ def train(task: Task, config: LoopConfig, say: Callable[[str], None] = print) ->
 
     def save(scores: dict[str, float]) -> None:
         nonlocal best
-        _write(last, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "averaged": averaged,
-                      "step": step, "best": max(best, scores["score"]), "spent": spent + time.monotonic() - started})
         if scores["score"] > best:
             best = scores["score"]
             _write(folder / "best.pt", {"model": averaged, "step": step, "scores": scores})
+        _write(
+            last,
+            {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "averaged": averaged,
+                "step": step,
+                "best": best,
+                "spent": spent + time.monotonic() - started,
+            },
+        )
 
     while step < config.steps and time.monotonic() - started < 60 * config.minutes:
         model.train()

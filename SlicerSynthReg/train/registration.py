@@ -61,7 +61,7 @@ class ConcatenatingNet(nn.Module):
         self.net = UNet(config)
         head = self.net.head
         nn.init.normal_(head.weight, std=1e-5)
-        nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(head.bias)
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor, weight: float) -> torch.Tensor:
         return self.net(torch.cat([moving, fixed], 1))
@@ -99,20 +99,22 @@ class RegistrationTask:
         config: RegistrationTaskConfig,
         maps: LabelMaps | None,
         start: SynthMorph | None = None,
-        foreground: tuple[int, ...] = (),
         held_out: int = 2,
         device: str = "cpu",
     ) -> None:
         if config.loss not in LOSSES:
             raise ValueError(f"Found loss {config.loss!r}, expected one of {LOSSES}.")
         self.config, self.device = config, device
-        cropped = [around(m, [maps.values.index(v) for v in foreground]) for m in maps.maps] if maps else []
+        cropped = [around(m, [maps.values.index(v) for v in maps.anatomy]) for m in maps.maps] if maps else []
         self.maps, self.unseen = cropped[: len(cropped) - held_out], cropped[len(cropped) - held_out :]
         self.looks = maps.looks if maps else Looks.arbitrary(ShapesConfig().labels)
-        self.scored = [maps.values.index(v) for v in foreground] if maps else list(range(1, len(self.looks.groups)))
-        net: nn.Module = ConcatenatingNet(config.unet) if config.network == "unet" else MatchingModel(
-            start or SynthMorph(SynthMorphConfig()), config.freeze)
-        self.model = net.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.scored = [maps.values.index(v) for v in maps.anatomy] if maps else list(range(1, len(self.looks.groups)))
+        net: nn.Module = (
+            ConcatenatingNet(config.unet)
+            if config.network == "unet"
+            else MatchingModel(start or SynthMorph(SynthMorphConfig()), config.freeze)
+        )
+        self.model = net.to(device).to(memory_format=torch.channels_last_3d)
 
     def loss(self, step: int) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(step)

@@ -57,7 +57,9 @@ def read_card(name: str, folder: Path | None = None) -> Card:
             try:
                 return Card(**json.loads(path.read_text(encoding="utf-8")))
             except (json.JSONDecodeError, TypeError) as error:
-                raise WeightsError(f"Found a card that cannot be read ({path.name}: {error}). Reinstall the model.") from error
+                raise WeightsError(
+                    f"Found a card that cannot be read ({path.name}: {error}). Reinstall the model."
+                ) from error
     raise WeightsError(f"Found no model named {name!r}, expected one of {available(folder)}.")
 
 

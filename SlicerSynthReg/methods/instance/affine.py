@@ -19,7 +19,7 @@ class AffineConfig:
 
     rigid_iterations: int = 15
     affine_iterations: int = 15
-    points: int = 12_000
+    points: int = 6_000
     tolerance_mm: float = 0.02
 
 
@@ -35,22 +35,24 @@ def fit_affine(fixed: Channels, moving: Channels, start: np.ndarray, config: Aff
     """Refine `start` (4x4 fixed RAS -> moving RAS). Residuals r = m(T x) - f(x), T <- T exp(step) about the fixed
     centroid, step from (J'WJ + damping) step = -J'Wr; steps that do not lower the residual are halved."""
     index, values, weight = _points(fixed, config.points)
+    world = fixed.grid.index_to_world(index.numpy().T)
+    center = fixed.centroid_mm()
+    scale = float(np.sqrt(((world - center) ** 2).sum(1).mean()))
+    places = _Places(world, (world - center) / scale, scale, values, weight)
     slope = gradient(moving.values[None])[0].flatten(0, 1)
     stack = torch.cat([moving.values, moving.weight[None], slope])[None]
-    center = fixed.centroid_mm()
-    world = fixed.grid.index_to_world(index.numpy().T)
-    scale = float(np.sqrt(((world - center) ** 2).sum(1).mean()))
-    arms = (world - center) / scale
     bases = _generators()
     matrix, damping = start.copy(), 1e-3
-    residual, normal, right = _system(moving, stack, values, weight, matrix, world, arms, scale, bases)
+    residual, normal, right = _system(moving, stack, places, matrix)
     for iteration in range(config.rigid_iterations + config.affine_iterations):
         free = 6 if iteration < config.rigid_iterations else 12
+        if iteration == config.rigid_iterations:
+            damping = 1e-3
         h = normal[:free, :free] + damping * np.diag(np.diag(normal)[:free] + 1e-9)
         step = np.zeros(12)
         step[:free] = -np.linalg.solve(h, right[:free])
         proposed = matrix @ _about(center, scale, np.einsum("p,pij->ij", step, bases))
-        trial = _system(moving, stack, values, weight, proposed, world, arms, scale, bases)
+        trial = _system(moving, stack, places, proposed)
         if trial[0] < residual:
             moved = float(np.abs(step).max()) * scale
             matrix, damping = proposed, max(damping / 3, 1e-5)
@@ -91,31 +93,35 @@ def _about(center: np.ndarray, scale: float, tangent: np.ndarray) -> np.ndarray:
     return frame @ expm(tangent) @ np.linalg.inv(frame)
 
 
+class _Places:
+    """The fixed voxels compared: where they are, what they show, and how each of the 12 parameters moves them."""
+
+    def __init__(
+        self, world: np.ndarray, arms: np.ndarray, scale: float, values: torch.Tensor, weight: torch.Tensor
+    ) -> None:
+        self.world, self.scale, self.values, self.weight = world, scale, values, weight
+        homogeneous = np.concatenate([arms, np.ones((len(arms), 1))], 1)
+        motion = np.einsum("pij,nj->pin", _generators()[:, :3], homogeneous)
+        self.motion = torch.from_numpy(motion).float()
+        """(12, 3, N), in units of `scale`."""
+
+
 def _system(
-    moving: Channels,
-    stack: torch.Tensor,
-    values: torch.Tensor,
-    weight: torch.Tensor,
-    matrix: np.ndarray,
-    world: np.ndarray,
-    arms: np.ndarray,
-    scale: float,
-    bases: np.ndarray,
+    moving: Channels, stack: torch.Tensor, places: _Places, matrix: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Residual, J'WJ (12x12), J'Wr (12) at `matrix`; places that leave the moving weight count as a unit miss."""
-    channels = len(values)
-    there = moving.grid.world_to_index(world @ matrix[:3, :3].T + matrix[:3, 3])
+    """Residual, J'WJ (12x12), J'Wr (12) at `matrix`; places that lose weight on the moving side count as misses."""
+    channels = len(places.values)
+    there = moving.grid.world_to_index(places.world @ matrix[:3, :3].T + matrix[:3, 3])
     read = sample(stack, torch.from_numpy(there.T).float()[None], padding="border")[0]
     m, reach, slope = read[:channels], read[channels], read[channels + 1 :].view(channels, 3, -1)
-    w = (weight * reach).double().numpy()
-    missed = float((weight * (1 - reach)).sum())
-    r = (m - values).double().numpy()
-    to_index = np.linalg.solve(moving.grid.affine[:3, :3], matrix[:3, :3]) * scale
-    per_arm = np.einsum("can,ab->cbn", slope.double().numpy(), to_index)
-    homogeneous = np.concatenate([arms, np.ones((len(arms), 1))], 1)
-    motion = np.einsum("pij,nj->pin", bases[:, :3], homogeneous)
-    jacobian = np.einsum("cbn,pbn->pcn", per_arm, motion, optimize=True).reshape(12, -1)
-    weighted = jacobian * np.tile(w, channels)
-    spread = float((values.square().sum(0) * weight).sum() / weight.sum())
-    total = float((w * (r**2).sum(0)).sum()) + 2 * spread * missed
-    return total / float(weight.sum()), weighted @ jacobian.T, weighted @ r.reshape(-1)
+    w = places.weight * reach
+    missed = float((places.weight * (places.weight - reach).clamp_min(0).square()).sum())
+    r = m - places.values
+    to_index = np.linalg.solve(moving.grid.affine[:3, :3], matrix[:3, :3]) * places.scale
+    per_arm = torch.einsum("can,ab->cbn", slope, torch.from_numpy(to_index).float())
+    jacobian = torch.einsum("cbn,pbn->pcn", per_arm, places.motion)
+    weighted = (jacobian * w).flatten(1)
+    spread = float((places.values.square().sum(0) * places.weight).sum() / places.weight.sum())
+    total = float((w * r.square().sum(0)).sum()) + 2 * spread * missed
+    normal, right = weighted @ jacobian.flatten(1).T, weighted @ r.flatten()
+    return total / float(places.weight.sum()), normal.double().numpy(), right.double().numpy()

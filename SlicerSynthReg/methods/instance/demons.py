@@ -32,8 +32,8 @@ class DemonsConfig:
     iterations: tuple[int, ...] = (30, 25, 8)
     elastic: float = 0.7
     fluid: float = 1.0
-    alpha: float = 0.3
-    step: float = 0.7
+    alpha: float = 0.1
+    step: float = 1.0
     squarings: int = 6
 
 

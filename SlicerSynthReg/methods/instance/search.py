@@ -1,8 +1,8 @@
 """Where to start: every rotation of a cone, every translation, by Fourier correlation of coarse channels.
 
 For each candidate rotation the moving channels are turned about their centre and correlated with the fixed ones over
-all translations at once (lags up to 70 % of the field of view); the best few go on to Gauss-Newton. Nothing is assumed about how much the two fields of view
-overlap or where the heads lie in them.
+all translations at once (lags up to 70 % of the field of view); the best few go on to Gauss-Newton. Nothing is assumed
+about how much the two fields of view overlap or where the heads lie in them.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class SynthMorph(nn.Module):
         """The model of a card, ready for inference."""
         model = cls(SynthMorphConfig.from_card(card.architecture))
         model.load_state_dict(load_weights(card))
-        return model.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        return model.eval().to(memory_format=torch.channels_last_3d)
 
     def features(self, image: torch.Tensor) -> Features:
         """image (1, 1, I, J, K) in [0, 1], RAS-aligned, near the card's spacing."""
@@ -80,8 +80,10 @@ class SynthMorph(nn.Module):
         padded = pad_to_multiple(image, self.net.multiple).contiguous(memory_format=torch.channels_last_3d)
         pyramid = self.net.pyramid(padded)
         finest = F.normalize(self.net.head(pyramid[0]), dim=1)[0, :, : shape[0], : shape[1], : shape[2]].contiguous()
-        levels = {level: F.normalize(pyramid[level - self.config.features.finest], dim=1).contiguous()
-                  for level in self.config.matching.levels}
+        levels = {
+            level: F.normalize(pyramid[level - self.config.features.finest], dim=1).contiguous()
+            for level in self.config.matching.levels
+        }
         return Features(finest, self._foreground(finest), levels)
 
     def _foreground(self, finest: torch.Tensor) -> torch.Tensor | None:

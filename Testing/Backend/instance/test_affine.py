@@ -100,9 +100,7 @@ def test_what_does_not_count_does_not_pull(twelve_parameters, a_scene_of, seen_o
     weight[4:16, 8:22, 16:28] = 0
     moving_weight = moving.weight.clone()
     moving_weight[10:22, 8:22, 20:32] = 0
-    masked = fit_affine(
-        Channels(values, weight, grid), Channels(strange, moving_weight, grid), np.eye(4), CONFIG
-    )
+    masked = fit_affine(Channels(values, weight, grid), Channels(strange, moving_weight, grid), np.eye(4), CONFIG)
     dragged = fit_affine(
         Channels(values, fixed.weight, grid), Channels(strange, moving.weight, grid), np.eye(4), CONFIG
     )

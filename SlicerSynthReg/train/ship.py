@@ -1,0 +1,75 @@
+"""From checkpoints to a model that ships: weights in half precision and a card that says where they come from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from SlicerSynthReg.methods.synthmorph.model import SynthMorph, SynthMorphConfig
+from SlicerSynthReg.train.labelmaps import LabelMaps
+from SlicerSynthReg.weights.registry import Card, save_model
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a card says that no checkpoint knows."""
+
+    training_data: str
+    intended_use: str
+    limits: str
+    spacing_mm: float
+    modalities: str
+    trained_with: str
+    licence: str = "Apache-2.0"
+    measured_with: str = ""
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Provenance:
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def assembled(features: Path, registration: Path | None, maps: LabelMaps | None) -> SynthMorph:
+    """The best averaged weights of a feature training and, if given, of the matching heads trained on it.
+
+    Without a registration training the heads stay as they are born: near soft-argmax matching.
+    """
+    config = SynthMorphConfig(labels=maps.values, foreground=maps.anatomy) if maps else SynthMorphConfig()
+    model = SynthMorph(config)
+    state = torch.load(features / "best.pt", weights_only=True, map_location="cpu")["model"]
+    wanted = {key: value for key, value in state.items() if key.startswith("net.")}
+    if maps:
+        wanted["prototypes.weight"] = state["prototypes.0.weight"]
+    if registration:
+        trained = torch.load(registration / "best.pt", weights_only=True, map_location="cpu")["model"]
+        heads = {key[len("model.") :]: value for key, value in trained.items() if key.startswith("model.matching.")}
+        wanted |= heads
+    missing, unexpected = model.load_state_dict(wanted, strict=False)
+    strange = [key for key in missing if not key.startswith("matching.")] + list(unexpected)
+    if strange:
+        raise ValueError(f"Found checkpoints that do not fit ({strange[:3]}), expected the same configuration.")
+    return model.eval()
+
+
+def ship(name: str, model: SynthMorph, provenance: Provenance, folder: Path) -> Path:
+    """Write card and weights; returns the weights' path."""
+    card = Card(
+        name=name,
+        method="SynthMorph",
+        architecture=model.config.to_card(),
+        sha256="",
+        licence=provenance.licence,
+        training_data=provenance.training_data,
+        intended_use=provenance.intended_use,
+        limits=provenance.limits,
+        spacing_mm=provenance.spacing_mm,
+        modalities=provenance.modalities,
+        trained_with=provenance.trained_with,
+        scores=provenance.scores,
+        measured_with=provenance.measured_with,
+    )
+    return save_model(card, model.state_dict(), folder)
