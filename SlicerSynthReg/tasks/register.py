@@ -37,6 +37,8 @@ DEFAULT_MODEL = "synthmorph-brains"
 NO_MODEL = "none"
 """Asks for MIND descriptors instead of a network."""
 SPACING_MM = 2.0
+MEASURED_MM = 4.0
+"""Inverse consistency is measured at points this far apart."""
 SCORED_VOXELS = 60
 """Structures smaller than this in the fixed labels are not scored."""
 
@@ -85,21 +87,38 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
     )
     watch.seconds.update(alignment.seconds)
     watch.stage("writing", 0.86)
-    forward = alignment.transform
-    inverse = forward.inverse()
-    outputs = _write(inputs, forward, inverse, workspace)
+    moved = _moved(inputs, alignment.transform)
+    outputs = _write(inputs, moved, alignment.transform, workspace)
     watch.stage("measuring", 0.93)
-    dense = forward.on(inputs.fixed.grid)
-    jacobian = jacobian_map(dense, inputs.fixed.grid)
-    write_volume(jacobian, workspace / "jacobian.nii.gz")
-    outputs["jacobian"] = "jacobian.nii.gz"
-    record = _measured(inputs, alignment, jacobian, card, request, watch)
+    record = _measured(inputs, moved, alignment, card, request)
     watch.end()
-    _show(inputs, dense, record, card, workspace)
-    outputs |= {"picture": "picture.png", "page": "report.html"}
+    record = dataclasses.replace(record, stages={name: round(s, 3) for name, s in watch.seconds.items()})
+    picture = png_bytes(registration_picture(inputs.fixed, moved.before, moved.image, inputs.fixed_labels))
+    (workspace / "picture.png").write_bytes(picture)
+    write_page(registration_page(record, picture, card), workspace / "report.html")
     (workspace / "registration.json").write_text(record.to_json(), encoding="utf-8")
-    outputs["record"] = "registration.json"
+    outputs |= {"picture": "picture.png", "page": "report.html", "record": "registration.json"}
     return TaskOutcome(outputs, dataclasses.asdict(record), list(alignment.warnings))
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """What the transform made, on the fixed grid. before: the moving image by its header alone; dense: the transform
+    at every fixed voxel."""
+
+    image: Volume
+    before: Volume
+    labels: Volume | None
+    jacobian: Volume
+    dense: Displacement
+
+
+def _moved(inputs: Inputs, forward: Transform) -> Moved:
+    grid = inputs.fixed.grid
+    dense = forward.on(grid)
+    labels = None if inputs.moving_labels is None else moved_labels(inputs.moving_labels, grid, dense)
+    moving = inputs.moving
+    return Moved(moving.resampled(grid, dense), moving.resampled(grid), labels, jacobian_map(dense, grid), dense)
 
 
 def chosen_card(name: str | None) -> Card | None:
@@ -159,22 +178,21 @@ def _read(request: Request, parameters: RegisterParameters) -> Inputs:
     )
 
 
-def _write(inputs: Inputs, forward: Transform, inverse: Transform, folder: Path) -> dict[str, str]:
-    """Moved image and labels on the fixed grid; transforms for ITK and Slicer, both directions."""
-    fixed, moving = inputs.fixed.grid, inputs.moving.grid
-    write_volume(inputs.moving.resampled(fixed, forward), folder / "moved.nii.gz")
-    outputs = {"moved": "moved.nii.gz"}
-    if inputs.moving_labels is not None:
-        write_volume(moved_labels(inputs.moving_labels, fixed, forward), folder / "moved_labels.nii.gz")
+def _write(inputs: Inputs, moved: Moved, forward: Transform, folder: Path) -> dict[str, str]:
+    """Moved image and labels, Jacobian, landmarks; the transform both ways, as ITK and Slicer read them."""
+    fixed, moving, inverse = inputs.fixed.grid, inputs.moving.grid, forward.inverse()
+    outputs = {"moved": "moved.nii.gz", "jacobian": "jacobian.nii.gz", "forward": "forward.h5", "inverse": "inverse.h5"}
+    write_volume(moved.image, folder / outputs["moved"])
+    write_volume(moved.jacobian, folder / outputs["jacobian"])
+    write_transform(forward, folder / outputs["forward"], fixed, moving)
+    write_transform(inverse, folder / outputs["inverse"], moving, fixed)
+    if moved.labels is not None:
         outputs["moved_labels"] = "moved_labels.nii.gz"
+        write_volume(moved.labels, folder / outputs["moved_labels"])
     if inputs.moving_landmarks is not None:
         there = Landmarks(inverse.map_points(inputs.moving_landmarks.points_mm), inputs.moving_landmarks.labels)
-        write_landmarks(there, folder / "moved_landmarks.csv")
         outputs["moved_landmarks"] = "moved_landmarks.csv"
-    for name, transform, here, there_grid in (("forward", forward, fixed, moving), ("inverse", inverse, moving, fixed)):
-        file = f"{name}.h5"
-        write_transform(transform, folder / file, here, there_grid)
-        outputs[name] = file
+        write_landmarks(there, folder / outputs["moved_landmarks"])
     return outputs
 
 
@@ -185,37 +203,34 @@ def moved_labels(labels: Volume, grid: Grid, transform: Transform | None) -> Vol
 
 
 def _measured(
-    inputs: Inputs, alignment: Alignment, jacobian: Volume, card: Card | None, request: Request, watch: Stopwatch
+    inputs: Inputs, moved: Moved, alignment: Alignment, card: Card | None, request: Request
 ) -> RegistrationReport:
-    forward = alignment.transform
-    regular = regularity(jacobian)
-    consistent = inverse_consistency(forward, forward.inverse(), inputs.fixed.grid)
+    forward, grid = alignment.transform, inputs.fixed.grid
+    regular = regularity(moved.jacobian)
+    thinned = grid.resampled(max(MEASURED_MM, float(grid.spacing.max())))
+    consistent = inverse_consistency(forward, forward.inverse(), thinned)
     dice_before = dice_after = per_label = tre_before = tre_after = None
-    if inputs.fixed_labels is not None and inputs.moving_labels is not None:
-        grid = inputs.fixed.grid
-        scores = [
-            overlap(inputs.fixed_labels, moved_labels(inputs.moving_labels, grid, t), minimum_voxels=SCORED_VOXELS)
-            for t in (None, forward)
-        ]
-        dice_before, dice_after = scores[0].mean, scores[1].mean
-        per_label = {
-            str(label): (scores[0].per_label[label], scores[1].per_label[label]) for label in scores[1].per_label
-        }
+    if inputs.fixed_labels is not None and inputs.moving_labels is not None and moved.labels is not None:
+        header_only = moved_labels(inputs.moving_labels, grid, None)
+        before, after = (
+            overlap(inputs.fixed_labels, labels, minimum_voxels=SCORED_VOXELS) for labels in (header_only, moved.labels)
+        )
+        dice_before, dice_after = before.mean, after.mean
+        per_label = {str(n): (before.per_label[n], after.per_label[n]) for n in after.per_label}
     if inputs.fixed_landmarks is not None and inputs.moving_landmarks is not None:
         points = inputs.fixed_landmarks.points_mm, inputs.moving_landmarks.points_mm
         tre_before, tre_after = target_error(*points).mean_mm, target_error(*points, forward).mean_mm
-    watch.end()
     return RegistrationReport(
         fixed_name=Path(request.inputs["fixed"]).name,
         moving_name=Path(request.inputs["moving"]).name,
         model=card.name if card else "MIND descriptors, no network",
         config={k: v for k, v in request.parameters.items() if v is not None},
-        stages={name: round(seconds, 3) for name, seconds in watch.seconds.items()},
+        stages={},
         folding_share=regular.folding_share,
         jacobian_min=regular.jacobian_min,
         jacobian_max=regular.jacobian_max,
         inverse_consistency_mm_mean=consistent.mean_mm,
-        inverse_consistency_vox_mean=consistent.mean_vox,
+        inverse_consistency_vox_mean=consistent.mean_mm / float(grid.spacing.min()),
         dice_before=dice_before,
         dice_after=dice_after,
         per_label=per_label,
@@ -228,14 +243,6 @@ def _measured(
         device="cpu",
         version=_version(),
     )
-
-
-def _show(inputs: Inputs, dense: Displacement, record: RegistrationReport, card: Card | None, folder: Path) -> None:
-    grid = inputs.fixed.grid
-    before, after = inputs.moving.resampled(grid), inputs.moving.resampled(grid, dense)
-    picture = png_bytes(registration_picture(inputs.fixed, before, after, inputs.fixed_labels))
-    (folder / "picture.png").write_bytes(picture)
-    write_page(registration_page(record, picture, card), folder / "report.html")
 
 
 def _peak_memory_mb() -> float:

@@ -45,13 +45,13 @@ class FeatureTaskConfig:
     levels: tuple[int, ...] = (0, 1, 2, 3)
     view: ViewConfig = field(
         default_factory=lambda: ViewConfig(
-            DeformConfig((8, 16, 32), 1.0, 5, 25.0, 6.0, 0.12, 0.08, (1.9, 2.7)),
+            DeformConfig((8, 16, 32), 1.0, 5, 30.0, 25.0, 0.12, 0.08, (1.9, 2.7)),
             ContrastConfig(scan_like=0.5),
             ArtefactConfig(thick_slices=0.2, crop=0.15),
         )
     )
     placing: DeformConfig = field(
-        default_factory=lambda: DeformConfig((), 0.0, 0, rotation_degrees=12.0, shift_vox=8.0, scale=0.08, shear=0.05)
+        default_factory=lambda: DeformConfig((), 0.0, 0, rotation_degrees=12.0, shift_vox=12.0, scale=0.08, shear=0.05)
     )
 
 
@@ -96,7 +96,7 @@ class FeatureTask:
     ) -> None:
         self.config, self.device = config, device
         labels = len(maps.values) if maps else 0
-        cropped = [around(m, [maps.values.index(v) for v in maps.anatomy], 25) for m in maps.maps] if maps else []
+        cropped = [around(m, [maps.values.index(v) for v in maps.anatomy], 60) for m in maps.maps] if maps else []
         self.maps, self.unseen = cropped[: len(cropped) - held_out], cropped[len(cropped) - held_out :]
         self.looks = maps.looks if maps else Looks.arbitrary(ShapesConfig().labels)
         self.model = FeatureModel(config.net, labels, config.levels).to(device).to(memory_format=torch.channels_last_3d)

@@ -15,7 +15,7 @@ import torch
 
 from SlicerSynthReg.space.grid import Grid, affine_lattice
 from SlicerSynthReg.space.sampling import sample
-from SlicerSynthReg.space.transform import Affine, Composite, Displacement, Transform, turned
+from SlicerSynthReg.space.transform import Affine, Composite, Displacement, Transform, Velocity, turned
 from SlicerSynthReg.volume.atomic import atomically
 from SlicerSynthReg.volume.itk import itk_grid, itk_image
 from SlicerSynthReg.volume.lps import flip_map, flip_vectors
@@ -33,7 +33,8 @@ def write_transform(transform: Transform, path: str | os.PathLike[str], fixed: G
     """`transform` (fixed world -> moving world) as .tfm or .h5 (ITK) or .nii.gz (displacement field, intent 1007).
 
     An Affine, or a Composite of them, becomes an ITK AffineTransform in .tfm and .h5. A Displacement keeps its own
-    grid. Everything else, and an Affine in .nii.gz, is sampled at the voxels of `fixed`: exact there, linear between,
+    grid. In .h5 a Composite keeps its parts (a Velocity as its flow on its own grid): small, and exact wherever a point
+    lies. Everything else, and an Affine in .nii.gz, is sampled at the voxels of `fixed`: exact there, linear between,
     zero outside. A field on a sheared grid is carried to the smallest grid with perpendicular axes that encloses it,
     since files of displacements cannot be sheared; beyond the sheared box it is continued.
     Errors: VolumeError when no part of `fixed` reaches `moving` (a transform of the wrong direction or frame), a value
@@ -46,6 +47,11 @@ def write_transform(transform: Transform, path: str | os.PathLike[str], fixed: G
         _require_overlap(Affine(matrix), fixed, moving)
         with atomically(path, suffix) as temporary:
             _write_itk(_itk_affine(matrix), temporary)
+        return
+    if suffix == ".h5" and isinstance(transform, Composite) and _keeps_parts(transform):
+        _require_overlap(transform, fixed, moving)
+        with atomically(path, suffix) as temporary:
+            _write_itk(_itk_composite(transform), temporary)
         return
     dense = transform if isinstance(transform, Displacement) else transform.on(fixed)
     _require_overlap(dense, fixed, moving)
@@ -133,6 +139,26 @@ def _itk_affine(matrix: np.ndarray) -> sitk.Transform:
     transform.SetMatrix(lps[:3, :3].ravel().tolist())
     transform.SetTranslation(lps[:3, 3].tolist())
     return transform
+
+
+def _keeps_parts(composite: Composite) -> bool:
+    """Whether every part is an affine, or a field on perpendicular axes, which ITK can hold as it is."""
+    return all(
+        isinstance(part, Affine) or (isinstance(part, (Displacement, Velocity)) and part.grid.is_orthonormal)
+        for part in composite.parts
+    )
+
+
+def _itk_composite(composite: Composite) -> sitk.Transform:
+    """ITK applies the transform that was added last first, so the parts are added from last to first."""
+    stack = sitk.CompositeTransform(3)
+    for part in reversed(composite.parts):
+        if isinstance(part, Affine):
+            stack.AddTransform(_itk_affine(part.matrix))
+            continue
+        dense = part.integrated() if isinstance(part, Velocity) else part.on(part.grid)  # type: ignore[attr-defined]
+        stack.AddTransform(sitk.DisplacementFieldTransform(itk_image(_vectors_lps(dense), dense.grid)))
+    return stack
 
 
 def _write_itk(transform: sitk.Transform, path: Path) -> None:
