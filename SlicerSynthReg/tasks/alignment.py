@@ -44,6 +44,7 @@ class AlignmentConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
     heat: AffineConfig = field(default_factory=lambda: AffineConfig(12, 6, 1500))
     affine: AffineConfig = field(default_factory=AffineConfig)
+    rounds: int = 2
     coarse: DemonsConfig = field(default_factory=lambda: DemonsConfig((4, 2), (20, 15), elastic=0.7, fluid=1.0))
     fine: DemonsConfig = field(default_factory=lambda: DemonsConfig((2, 1), (5, 6), elastic=0.8, fluid=1.0))
     same_contrast: DemonsConfig = field(default_factory=lambda: DemonsConfig((2, 1), (10, 12), elastic=0.5, fluid=0.7))
@@ -108,7 +109,7 @@ def align(
         watch.stage("looking at the scans", 0.1)
         seen = see(model, scans[0]), see(model, scans[1])
         watch.stage("affine", 0.3)
-        matrix, warnings = _affine(seen[0], seen[1], config, initial)
+        matrix, warnings = _affine(model, scans, seen, config, initial)
         box = _box(seen[0].fine, config)
         f_channels, m_channels = seen[0].fine.on(box), seen[1].fine.on(box, matrix)
         before = cosine(f_channels, m_channels)
@@ -133,24 +134,37 @@ def align(
 
 
 def _affine(
-    fixed: SeenScan, moving: SeenScan, config: AlignmentConfig, initial: Transform | None
+    model: SynthMorph | None,
+    scans: tuple[Scan, Scan],
+    seen: tuple[SeenScan, SeenScan],
+    config: AlignmentConfig,
+    initial: Transform | None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """4x4 fixed RAS -> moving RAS: the search's candidates race on few voxels, the best is fitted on many."""
-    f, m = fixed.middle, moving.middle
+    """4x4 fixed RAS -> moving RAS: the search's candidates race on few voxels; the best is fitted on many, looking at
+    the moving scan again, turned upright, in each round."""
+    fixed, moving = seen
     if initial is not None:
-        starts = [best_affine(initial, f)]
+        matrix = best_affine(initial, fixed.middle)
     else:
         starts = [matrix for _, matrix in search(fixed.coarse, moving.coarse, config.search)]
-    heats = sorted((fit_affine(f, m, start, config.heat) for start in starts), key=lambda fit: fit.residual)
-    fit = fit_affine(f, m, heats[0].matrix, config.affine)
-    scale = np.linalg.svd(fit.matrix[:3, :3], compute_uv=False)
+        heats = [fit_affine(fixed.steady, moving.steady, start, config.heat) for start in starts]
+        matrix = min(heats, key=lambda heat: heat.residual).matrix
+    for _ in range(config.rounds):
+        upright = see(model, scans[1].on(_frame(scans[0].grid), matrix))
+        matrix = matrix @ fit_affine(fixed.middle, upright.middle, np.eye(4), config.affine).matrix
+    scale = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     warnings = []
     if scale.max() > 1.5 or scale.min() < 0.6:
         warnings.append(
             f"The affine part stretches by {scale.min():.2f} to {scale.max():.2f}, expected about 1. The scans may "
             "show different anatomy, or overlap too little: look at the picture before you use the result."
         )
-    return fit.matrix, tuple(warnings)
+    return matrix, tuple(warnings)
+
+
+def _frame(grid: Grid, margin: int = 10) -> Grid:
+    """The fixed grid with room around it, so that what lies near its faces is seen whole."""
+    return grid.cropped((-margin,) * 3, tuple(n + margin for n in grid.shape))
 
 
 def best_affine(transform: Transform, fixed: Channels) -> np.ndarray:

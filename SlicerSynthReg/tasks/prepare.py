@@ -59,10 +59,11 @@ def _subset(values: torch.Tensor, most: int = 1_000_000) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class SeenScan:
-    """What each stage compares: `coarse` the search (about 10 mm), `middle` the affine fit (about 4 mm), `fine` the
-    deformation. features: the network's own, None without a network."""
+    """What each stage compares: `coarse` the search (about 10 mm), `steady` the first fit (about 4 mm; indifferent to
+    how the head is turned), `middle` the last fit (about 4 mm), `fine` the deformation. features: the network's own."""
 
     coarse: Channels
+    steady: Channels
     middle: Channels
     fine: Channels
     features: Features | None = None
@@ -80,17 +81,22 @@ def see(model: SynthMorph | None, scan: Scan) -> SeenScan:
         features = model.features(scan.image[None, None])
     weight = (features.foreground if features.foreground is not None else tissue(scan.image)) * allowed
     fine = Channels(features.finest, weight, scan.grid)
-    return SeenScan(fine.pooled(5), fine.pooled(2), fine, features)
+    middle = fine.pooled(2)
+    return SeenScan(fine.pooled(5), middle, middle, fine, features)
 
 
 def _described(scan: Scan, allowed: torch.Tensor) -> SeenScan:
-    """The head's outline for the search, MIND-SSC of the image at the affine's and at full resolution."""
+    """Outline and texture, which turn with the head, for the search and the first fit; MIND-SSC, whose neighbours do
+    not turn with it, once the heads are nearly upright to each other."""
     weight = tissue(scan.image) * allowed
     outline = Channels(weight[None], torch.ones_like(weight), scan.grid).pooled(5)
     half = Scan(F.avg_pool3d(scan.image[None, None], 2)[0, 0], scan.grid.scaled_down(2))
     half_weight = tissue(half.image) * F.avg_pool3d(allowed[None, None], 2)[0, 0]
+    texture = gaussian(local_contrast(half.image).abs()[None], 1.0)[0]
+    steady = Channels(torch.cat([half_weight[None] * 2, texture]), half_weight * 0.8 + 0.2, half.grid)
     middle = Channels(mind_ssc(half.image[None, None])[0], half_weight, half.grid)
-    return SeenScan(outline, middle, Channels(mind_ssc(scan.image[None, None])[0] * 0.5, weight, scan.grid))
+    fine = Channels(mind_ssc(scan.image[None, None])[0] * 0.5, weight, scan.grid)
+    return SeenScan(outline, steady, middle, fine)
 
 
 def tissue(image: torch.Tensor) -> torch.Tensor:
