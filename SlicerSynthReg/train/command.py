@@ -8,12 +8,14 @@ from typing import Optional
 import torch
 import typer
 
+from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.report.curves import plot_training
 from SlicerSynthReg.train.features import FeatureTask, FeatureTaskConfig
 from SlicerSynthReg.train.labelmaps import LabelMaps, load_label_maps
 from SlicerSynthReg.train.loop import LoopConfig, Task, train
 from SlicerSynthReg.train.registration import LOSSES, RegistrationTask, RegistrationTaskConfig
 from SlicerSynthReg.train.ship import Provenance, assembled, ship
+from SlicerSynthReg.weights.registry import read_card
 
 app = typer.Typer(help="Train SynthMorph on synthetic images; no scans are needed.", no_args_is_help=True)
 
@@ -30,6 +32,7 @@ _DEVICE = typer.Option("cpu", help="cpu or cuda.")
 def features(
     out: Path = _OUT,
     labels: Optional[Path] = _LABELS,
+    start: Optional[str] = typer.Option(None, help="Model whose network the training starts from."),
     steps: int = _STEPS,
     minutes: float = _MINUTES,
     learning_rate: float = _RATE,
@@ -39,6 +42,9 @@ def features(
     """The contrast-invariant features that matching and refinement stand on."""
     maps = _maps(labels)
     task = FeatureTask(FeatureTaskConfig(), maps, held_out, device)
+    if start:
+        known = SynthMorph.load(read_card(start)).net.state_dict()
+        task.model.net.load_state_dict(known)
     _run(task, LoopConfig(str(out), steps, minutes, learning_rate))
 
 

@@ -92,7 +92,8 @@ def command(method: str, pair: Pair, peer_python: str, ours: str, folder: Path) 
     images = ["--fixed", str(pair.fixed), "--moving", str(pair.moving)]
     moved = folder / "moved_labels.nii.gz"
     if method == OURS:
-        return [ours, "register", *images, "--moving-labels", str(pair.moving_labels), "--out", str(folder)], moved
+        scans = [str(pair.fixed), str(pair.moving)]
+        return [ours, "register", *scans, "--moving-labels", str(pair.moving_labels), "--out", str(folder)], moved
     script = Path(__file__).parent / "peers" / PEERS[method]
     return [peer_python, str(script), *images, "--labels", str(pair.moving_labels), "--out", str(moved)], moved
 
