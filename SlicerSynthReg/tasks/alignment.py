@@ -25,7 +25,7 @@ from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.space.grid import Grid, index_lattice
 from SlicerSynthReg.space.sampling import sample_displaced
 from SlicerSynthReg.space.transform import Affine, Composite, Transform, Velocity
-from SlicerSynthReg.tasks.prepare import Scan, SeenScan, local_contrast, see, standardised
+from SlicerSynthReg.tasks.prepare import Scan, SeenScan, local_contrast, middle_channels, see, standardised
 from SlicerSynthReg.volume.volume import Volume
 
 Progress = Callable[[float, str], None]
@@ -150,8 +150,8 @@ def _affine(
         heats = [fit_affine(fixed.steady, moving.steady, start, config.heat) for start in starts]
         matrix = min(heats, key=lambda heat: heat.residual).matrix
     for _ in range(config.rounds):
-        upright = see(model, scans[1].on(_frame(scans[0].grid), matrix))
-        matrix = matrix @ fit_affine(fixed.middle, upright.middle, np.eye(4), config.affine).matrix
+        upright = middle_channels(model, scans[1].on(_frame(scans[0].grid), matrix))
+        matrix = matrix @ fit_affine(fixed.middle, upright, np.eye(4), config.affine).matrix
     scale = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     warnings = []
     if scale.max() > 1.5 or scale.min() < 0.6:
