@@ -61,6 +61,8 @@ class Inputs:
 def register_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
     """Run one registration; every file lies in `workspace`."""
     parameters = RegisterParameters(**request.parameters)
+    if parameters.device == "cuda":
+        raise VolumeError("Found device 'cuda', expected 'auto' or 'cpu': registration uses no graphics card yet.")
     if parameters.threads:
         torch.set_num_threads(parameters.threads)
     watch = Stopwatch(lambda share, text: progress(share, text))
@@ -71,7 +73,7 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
     watch.end()
     config = AlignmentConfig(
         regularization=1.0 if parameters.regularization is None else parameters.regularization,
-        refine=parameters.refine and parameters.preset == "accurate",
+        refine=parameters.refine and (parameters.preset == "accurate" or model is None),
         affine_only=parameters.affine_only,
     )
     alignment = align(

@@ -14,7 +14,7 @@ from SlicerSynthReg.methods.synthmorph.model import SynthMorph, SynthMorphConfig
 from SlicerSynthReg.nets.unet import UNet, UNetConfig
 from SlicerSynthReg.space.differential import diffusion_energy
 from SlicerSynthReg.space.grid import index_lattice
-from SlicerSynthReg.space.sampling import resize_displacement, sample_displaced
+from SlicerSynthReg.space.sampling import sample_displaced
 from SlicerSynthReg.space.transform import exponential
 from SlicerSynthReg.synth import draw
 from SlicerSynthReg.synth.artefacts import ArtefactConfig
@@ -170,9 +170,3 @@ class RegistrationTask:
     @staticmethod
     def _moved(image: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         return sample_displaced(image, u, index_lattice(tuple(u.shape[2:]), u.device))
-
-
-def supervised(v: torch.Tensor, known: torch.Tensor, on: str) -> torch.Tensor:
-    """Mean squared error to a known velocity (on="velocity") or to its flow (on="displacement"); (B, 3, I, J, K)."""
-    known = resize_displacement(known, tuple(v.shape[2:]))
-    return mean_squares(v, known) if on == "velocity" else mean_squares(exponential(v, 5), exponential(known, 5))
