@@ -92,10 +92,13 @@ class Displacement:
         if grid.same_as(self.grid, 1e-6):
             return self
         index = affine_lattice(grid.index_to_index(self.grid), grid.shape, self.u_vox.device)
+        return Displacement(turned(self.read(index), self.grid, grid), grid)
+
+    def read(self, index: torch.Tensor) -> torch.Tensor:
+        """u at voxel indices (3, I, J, K) of its own grid, zero outside: (3, I, J, K), voxels of its own grid."""
         edges = torch.tensor(self.grid.shape, device=index.device).view(3, 1, 1, 1)
         inside = ((index >= -0.5) & (index < edges - 0.5)).all(dim=0)
-        u = sample(self.u_vox[None], index[None], padding="border")[0] * inside
-        return Displacement(turned(u, self.grid, grid), grid)
+        return sample(self.u_vox[None], index[None], padding="border")[0] * inside
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,10 +165,7 @@ class Composite:
             if not isinstance(dense, Displacement):
                 dense = dense.on(grid)
             there = apply_matrix(grid.index_to_index(dense.grid), index)
-            edges = torch.tensor(dense.grid.shape).view(3, 1, 1, 1)
-            inside = ((there >= -0.5) & (there < edges - 0.5)).all(dim=0)
-            u = sample(dense.u_vox[None], there[None], padding="border")[0] * inside
-            index = index + turned(u, dense.grid, grid)
+            index = index + turned(dense.read(there), dense.grid, grid)
         return Displacement(index - start, grid)
 
 
