@@ -9,25 +9,59 @@ from __future__ import annotations
 import math
 
 RIGHT_TO_LEFT = {
-    41: 2, 42: 3, 43: 4, 44: 5, 46: 7, 47: 8, 49: 10, 50: 11, 51: 12, 52: 13, 53: 17, 54: 18, 58: 26, 60: 28, 62: 30,
-    137: 136, 164: 163,
+    41: 2, 42: 3, 43: 4, 44: 5, 46: 7, 47: 8, 49: 10, 50: 11, 51: 12, 52: 13, 53: 17, 54: 18, 57: 25, 58: 26, 60: 28,
+    62: 30, 163: 136, 164: 137,
 }  # fmt: skip
 """FreeSurfer's numbers of right-sided structures and of their left counterparts."""
 
 WHITE, GREY, DEEP, PALE, FLUID, STEM, AIR = "white", "grey", "deep", "pale", "fluid", "stem", "air"
+LESION, SKIN, MUSCLE, BONE, MARROW = "lesion", "skin and fat", "muscle", "bone", "marrow"
 
 TISSUES = {
     0: AIR, 2: WHITE, 3: GREY, 4: FLUID, 5: FLUID, 7: WHITE, 8: GREY, 10: DEEP, 11: GREY, 12: DEEP, 13: PALE, 14: FLUID,
-    15: FLUID, 16: STEM, 17: GREY, 18: GREY, 24: FLUID, 26: GREY, 28: STEM, 30: FLUID, 77: PALE, 85: WHITE,
+    15: FLUID, 16: STEM, 17: GREY, 18: GREY, 24: FLUID, 25: LESION, 26: GREY, 28: STEM, 30: FLUID, 72: FLUID, 77: PALE,
+    85: WHITE, 136: GREY, 137: GREY, 507: MUSCLE, 511: SKIN, 515: BONE, 516: MARROW,
 }  # fmt: skip
+"""What each label consists of; 136, 137 lie in the ventricles (choroid plexus), 500 and above outside the brain."""
 
 SEQUENCES = {
-    "T1": {AIR: 5, WHITE: 215, GREY: 140, DEEP: 175, PALE: 195, FLUID: 45, STEM: 190},
-    "T2": {AIR: 5, WHITE: 85, GREY: 130, DEEP: 105, PALE: 75, FLUID: 240, STEM: 95},
-    "FLAIR": {AIR: 5, WHITE: 115, GREY: 150, DEEP: 135, PALE: 110, FLUID: 35, STEM: 120},
-    "PD": {AIR: 5, WHITE: 140, GREY: 185, DEEP: 165, PALE: 145, FLUID: 205, STEM: 150},
-    "CT": {AIR: 2, WHITE: 118, GREY: 135, DEEP: 133, PALE: 130, FLUID: 85, STEM: 122},
+    "T1": {AIR: 5, WHITE: 215, GREY: 140, DEEP: 175, PALE: 195, FLUID: 45, STEM: 190, LESION: 150, SKIN: 225,
+           MUSCLE: 105, BONE: 25, MARROW: 140},
+    "T2": {AIR: 5, WHITE: 85, GREY: 130, DEEP: 105, PALE: 75, FLUID: 240, STEM: 95, LESION: 170, SKIN: 150,
+           MUSCLE: 55, BONE: 15, MARROW: 90},
+    "FLAIR": {AIR: 5, WHITE: 115, GREY: 150, DEEP: 135, PALE: 110, FLUID: 35, STEM: 120, LESION: 215, SKIN: 150,
+              MUSCLE: 85, BONE: 20, MARROW: 80},
+    "PD": {AIR: 5, WHITE: 140, GREY: 185, DEEP: 165, PALE: 145, FLUID: 205, STEM: 150, LESION: 200, SKIN: 160,
+           MUSCLE: 110, BONE: 20, MARROW: 95},
+    "CT": {AIR: 2, WHITE: 118, GREY: 135, DEEP: 133, PALE: 130, FLUID: 85, STEM: 122, LESION: 105, SKIN: 60,
+           MUSCLE: 140, BONE: 250, MARROW: 190},
+}  # fmt: skip
+
+ANATOMY: dict[str, tuple[int, ...]] = {
+    "outside": (0,),
+    "fluid around the brain": (24,),
+    "white matter": (2, 25, 30, 77),
+    "cortex": (3,),
+    "ventricles": (4, 5, 14, 15, 72, 136, 137),
+    "cerebellar white matter": (7,),
+    "cerebellar cortex": (8,),
+    "thalamus": (10,),
+    "caudate": (11, 26),
+    "putamen": (12,),
+    "pallidum": (13,),
+    "brain stem": (16, 28, 85),
+    "hippocampus": (17,),
+    "amygdala": (18,),
 }
+"""What the network tells apart: left with right, and all that is outside the brain together."""
+
+BRAIN = tuple(name for name in ANATOMY if name not in ("outside", "fluid around the brain"))
+
+
+def anatomy_of(values: tuple[int, ...]) -> tuple[int, ...]:
+    """For each label value the place of its structure in `ANATOMY`; what is in none is outside."""
+    structure = {value: n for n, members in enumerate(ANATOMY.values()) for value in members}
+    return tuple(structure.get(RIGHT_TO_LEFT.get(value, value), 0) for value in values)
 
 
 def brightness_tables(values: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:

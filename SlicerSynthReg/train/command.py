@@ -10,6 +10,7 @@ import typer
 
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.report.curves import plot_training
+from SlicerSynthReg.train.anatomy import AnatomyTask, AnatomyTaskConfig
 from SlicerSynthReg.train.features import FeatureTask, FeatureTaskConfig
 from SlicerSynthReg.train.labelmaps import LabelMaps, load_label_maps
 from SlicerSynthReg.train.loop import LoopConfig, Task, train
@@ -29,9 +30,9 @@ _DEVICE = typer.Option("cpu", help="cpu or cuda.")
 
 
 @app.command()
-def features(
+def anatomy(
     out: Path = _OUT,
-    labels: Optional[Path] = _LABELS,
+    labels: Path = typer.Option(..., help="Folder of whole-head label maps (FreeSurfer numbers)."),
     start: Optional[str] = typer.Option(None, help="Model whose network the training starts from."),
     steps: int = _STEPS,
     minutes: float = _MINUTES,
@@ -39,12 +40,28 @@ def features(
     held_out: int = _HELD_OUT,
     device: str = _DEVICE,
 ) -> None:
-    """The contrast-invariant features that matching and refinement stand on."""
+    """The network of the brains variant: in any contrast, what lies where."""
     maps = _maps(labels)
-    task = FeatureTask(FeatureTaskConfig(), maps, held_out, device)
+    assert maps is not None
+    task = AnatomyTask(AnatomyTaskConfig(), maps, held_out, device)
     if start:
-        known = SynthMorph.load(read_card(start)).net.state_dict()
-        task.model.net.load_state_dict(known)
+        task.model.net.load_state_dict(SynthMorph.load(read_card(start)).net.state_dict())
+    _run(task, LoopConfig(str(out), steps, minutes, learning_rate))
+
+
+@app.command()
+def features(
+    out: Path = _OUT,
+    start: Optional[str] = typer.Option(None, help="Model whose network the training starts from."),
+    steps: int = _STEPS,
+    minutes: float = _MINUTES,
+    learning_rate: float = _RATE,
+    device: str = _DEVICE,
+) -> None:
+    """The features of the shapes variant, from random shapes alone."""
+    task = FeatureTask(FeatureTaskConfig(), device)
+    if start:
+        task.model.net.load_state_dict(SynthMorph.load(read_card(start)).net.state_dict())
     _run(task, LoopConfig(str(out), steps, minutes, learning_rate))
 
 
@@ -52,7 +69,7 @@ def features(
 def registration(
     out: Path = _OUT,
     labels: Optional[Path] = _LABELS,
-    features: Optional[Path] = typer.Option(None, help="Folder of a feature training to start from."),
+    features: Optional[Path] = typer.Option(None, help="Folder of an anatomy or feature training to start from."),
     loss: str = typer.Option("dice", help=f"One of {', '.join(LOSSES)}."),
     network: str = typer.Option("matching", help="matching, or unet (the paper's)."),
     steps: int = _STEPS,
@@ -63,7 +80,7 @@ def registration(
 ) -> None:
     """The velocity of a pair; `--loss` selects the paper's training or one of its comparisons."""
     maps = _maps(labels)
-    start = assembled(features, None, maps) if features else None
+    start = assembled(features) if features else None
     config = RegistrationTaskConfig(loss=loss, network=network, freeze=features is not None)
     task = RegistrationTask(config, maps, start, held_out, device)
     _run(task, LoopConfig(str(out), steps, minutes, learning_rate))
@@ -72,15 +89,13 @@ def registration(
 @app.command("ship")
 def ship_model(
     name: str = typer.Argument(..., help="Name of the model, such as synthmorph-brains."),
-    features: Path = typer.Option(..., help="Folder of the feature training."),
+    features: Path = typer.Option(..., help="Folder of the anatomy or feature training."),
     registration: Optional[Path] = typer.Option(None, help="Folder of the registration training."),
-    labels: Optional[Path] = _LABELS,
     provenance: Path = typer.Option(..., help="JSON file with what the card must say of data, use, limits and scores."),
     to: Path = typer.Option(..., help="Folder for the card and the weights."),
 ) -> None:
     """Best checkpoints -> a card and half-precision weights."""
-    maps = _maps(labels)
-    typer.echo(str(ship(name, assembled(features, registration, maps), Provenance.read(provenance), to)))
+    typer.echo(str(ship(name, assembled(features, registration), Provenance.read(provenance), to)))
 
 
 def _maps(folder: Path | None) -> LabelMaps | None:

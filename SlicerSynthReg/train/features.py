@@ -1,9 +1,9 @@
-"""Training the contrast-invariant feature network that SynthMorph's matching form and instance refinement stand on.
+"""Training the features of SynthMorph's shapes variant, on which its matching stands: from random shapes alone.
 
-One label map, two contrasts, seen through two differently placed and turned crops: the features of a place must be the
-same in both, unlike those of other places, and tell the labels apart (dense contrast after anatomix; label prototypes
-where labels mean something). Were both crops the same, the network could pass by encoding where a voxel lies in its
-crop: measured, it found 99.6 % of the places after 250 steps that way, and had learned no anatomy.
+One map of random shapes, two contrasts, seen through two differently placed and turned crops: the features of a place
+must be the same in both, unlike those of other places, and alike within a label (dense contrast after anatomix). Were
+both crops the same, the network could pass by encoding where a voxel lies in its crop: measured, it found 99.6 % of
+the places after 250 steps that way, and had learned nothing of what it saw.
 """
 
 from __future__ import annotations
@@ -16,25 +16,22 @@ from torch import nn
 from torch.nn import functional as F
 
 from SlicerSynthReg.losses.contrast import same_label, same_place
-from SlicerSynthReg.losses.overlap import soft_dice_loss
 from SlicerSynthReg.nets.unet import UNet, UNetConfig
 from SlicerSynthReg.space.sampling import sample
 from SlicerSynthReg.space.transform import apply_matrix
-from SlicerSynthReg.synth import draw
 from SlicerSynthReg.synth.artefacts import ArtefactConfig
 from SlicerSynthReg.synth.contrast import ContrastConfig, Looks
 from SlicerSynthReg.synth.deform import DeformConfig, draw_deform, placement, warp_index
 from SlicerSynthReg.synth.pair import ViewConfig, draw_view, view_at
 from SlicerSynthReg.synth.shapes import ShapesConfig, draw_shapes, make_shapes
-from SlicerSynthReg.train.labelmaps import LabelMaps, around
 
 
 @dataclass(frozen=True)
 class FeatureTaskConfig:
     """crop: voxels a side. points: places compared a step. near: voxels within which places are not told apart.
 
-    levels: decoder levels that learn, as powers of two of the voxel. view: the person common to both crops. placing:
-    how each crop lies in it.
+    levels: decoder levels that learn, as powers of two of the voxel. view: the warp common to both crops, and their
+    contrasts. placing: how each crop lies in it.
     """
 
     net: UNetConfig = field(default_factory=UNetConfig)
@@ -45,8 +42,8 @@ class FeatureTaskConfig:
     levels: tuple[int, ...] = (0, 1, 2, 3)
     view: ViewConfig = field(
         default_factory=lambda: ViewConfig(
-            DeformConfig((8, 16, 32), 1.0, 5, 30.0, 25.0, 0.12, 0.08, (1.9, 2.7)),
-            ContrastConfig(scan_like=0.5),
+            DeformConfig((8, 16, 32), 1.0, 5, 30.0, 12.0, 0.12, 0.08, (0.9, 1.4)),
+            ContrastConfig(),
             ArtefactConfig(thick_slices=0.2, crop=0.15),
         )
     )
@@ -56,13 +53,11 @@ class FeatureTaskConfig:
 
 
 class FeatureModel(nn.Module):
-    """The network and, for maps whose labels mean something, one prototype a label at each level."""
+    """The network, read at several levels of its decoder."""
 
-    def __init__(self, config: UNetConfig, labels: int, levels: tuple[int, ...]) -> None:
+    def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.net = UNet(config)
-        widths = [config.outputs if level == 0 else config.widths[level] for level in levels]
-        self.prototypes = nn.ModuleList(nn.Linear(width, labels, bias=False) for width in widths) if labels else None
 
     def forward(self, images: torch.Tensor, levels: tuple[int, ...]) -> list[torch.Tensor]:
         """Unit-length features at each of `levels`, 0 being the network's output."""
@@ -73,83 +68,59 @@ class FeatureModel(nn.Module):
 @dataclass(frozen=True)
 class Matched:
     """z1, z2: for each level (N, C) unit features of N places in two views; places (N, 3) voxels of the second;
-    labels (N,). dense: unit features of both views at half resolution, (2, C, I/2, ...), and planes: their labels."""
+    labels (N,)."""
 
     z1: tuple[torch.Tensor, ...]
     z2: tuple[torch.Tensor, ...]
     places: torch.Tensor
     labels: torch.Tensor
-    dense: torch.Tensor
-    planes: torch.Tensor
 
 
 class FeatureTask:
-    """maps=None trains on random shapes; else crops lie around the maps' anatomy, and the last `held_out` maps are for
-    validation only."""
+    """Random shapes; nothing is held out, for no shape is ever drawn twice."""
 
-    def __init__(
-        self,
-        config: FeatureTaskConfig,
-        maps: LabelMaps | None,
-        held_out: int = 2,
-        device: str = "cpu",
-    ) -> None:
-        self.config, self.device = config, device
-        labels = len(maps.values) if maps else 0
-        cropped = [around(m, [maps.values.index(v) for v in maps.anatomy], 60) for m in maps.maps] if maps else []
-        self.maps, self.unseen = cropped[: len(cropped) - held_out], cropped[len(cropped) - held_out :]
-        self.looks = maps.looks if maps else Looks.arbitrary(ShapesConfig().labels)
-        self.model = FeatureModel(config.net, labels, config.levels).to(device).to(memory_format=torch.channels_last_3d)
+    def __init__(self, config: FeatureTaskConfig, device: str = "cpu") -> None:
+        self.config, self.device, self.looks = config, device, Looks.arbitrary(ShapesConfig().labels)
+        self.model = FeatureModel(config.net).to(device).to(memory_format=torch.channels_last_3d)
 
     def loss(self, step: int) -> dict[str, torch.Tensor]:
-        matched = self._matched(self.model, self.maps, torch.Generator().manual_seed(step), self.config.points)
+        matched = self._matched(self.model, torch.Generator().manual_seed(step), self.config.points)
         t, terms = self.config.temperature, {}
-        for n, (level, z1, z2) in enumerate(zip(self.config.levels, matched.z1, matched.z2)):
+        for level, z1, z2 in zip(self.config.levels, matched.z1, matched.z2):
             near = self.config.near * 2 ** max(level - 1, 0)
             terms[f"place{level}"] = same_place(z1, z2, matched.places, near, t)
-            if self.model.prototypes is None:
-                terms[f"label{level}"] = same_label(z1, z2, matched.labels, t)
-            else:
-                prototypes = F.normalize(self.model.prototypes[n].weight, dim=1)
-                logits = torch.cat([z1, z2]) @ prototypes.T / t
-                terms[f"label{level}"] = F.cross_entropy(logits, torch.cat([matched.labels, matched.labels]))
-                if level == 1:
-                    terms["dense"] = dense_label_loss(matched.dense, prototypes, matched.planes, t)
+            terms[f"label{level}"] = same_label(z1, z2, matched.labels, t)
         return {"loss": sum(terms.values()) / len(self.config.levels), **terms}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Finest level: share of places found within 3 voxels in the other view, and of those whose label is right."""
         near, right, count = 0.0, 0.0, 12
         for n in range(count):
-            matched = self._matched(
-                model, self.unseen or self.maps, torch.Generator().manual_seed(10_000_000 + n), 1000
-            )
+            matched = self._matched(model, torch.Generator().manual_seed(10_000_000 + n), 1000)
             found = (matched.z1[0] @ matched.z2[0].T).argmax(1)
             near += float(((matched.places - matched.places[found]).norm(dim=1) <= 3).float().mean()) / count
             right += float((matched.labels == matched.labels[found]).float().mean()) / count
         return {"score": near + right, "place": near, "label": right}
 
-    def _matched(self, model: nn.Module, maps: list[torch.Tensor], generator: torch.Generator, count: int) -> Matched:
-        """Features of the same places of one person in two views."""
+    def _matched(self, model: nn.Module, generator: torch.Generator, count: int) -> Matched:
+        """Features of the same places of one map in two views."""
         side = (self.config.crop,) * 3
         wide = tuple(n * 3 // 2 for n in side)
         one, two = (draw_view(self.config.view, self.looks, generator) for _ in range(2))
         placings = [draw_deform(self.config.placing, generator) for _ in range(2)]
-        if maps:
-            source = maps[draw.integer(generator, 0, len(maps) - 1)].to(self.device)
-        else:
-            source = make_shapes(draw_shapes(ShapesConfig(), generator), tuple(2 * n for n in side), self.device)
-        person = warp_index([one.deform], tuple(source.shape), wide, self.device)
+        source = make_shapes(draw_shapes(ShapesConfig(), generator), wide, self.device)
+        common = warp_index([one.deform], wide, wide, self.device)
         views = [
             view_at(
-                source[None], sample(person, warp_index([placing], wide, side, self.device), padding="border"), [view]
+                source[None], sample(common, warp_index([placing], wide, side, self.device), padding="border"), [view]
             )
             for view, placing in zip((one, two), placings)
         ]
         images = torch.cat([view.image for view in views]).contiguous(memory_format=torch.channels_last_3d)
         pyramid = model(images, self.config.levels)
         first_of_second = np.linalg.solve(*(placement(p, wide, side) for p in placings))
-        flat = balanced_points(views[1].labels[0], count * 2, generator)
+        labels = views[1].labels[0]
+        flat = balanced_points(labels, count * 2, generator)
         second = torch.stack(torch.unravel_index(flat, side)).float()
         first = apply_matrix(first_of_second, second)
         seen = ((first >= 0) & (first <= self.config.crop - 1)).all(0).nonzero()[:count, 0]
@@ -157,22 +128,7 @@ class FeatureTask:
             tuple(_read(f[n : n + 1], at[:, seen], level) for level, f in zip(self.config.levels, pyramid))
             for n, at in enumerate((first, second))
         )
-        labels = torch.cat([view.labels for view in views])
-        dense = pyramid[self.config.levels.index(1)] if 1 in self.config.levels else pyramid[0]
-        return Matched(
-            z1, z2, second[:, seen].T, labels[1].flatten()[flat[seen]].long(), dense, labels[:, ::2, ::2, ::2]
-        )
-
-
-def dense_label_loss(
-    features: torch.Tensor, prototypes: torch.Tensor, labels: torch.Tensor, temperature: float
-) -> torch.Tensor:
-    """1 - soft Dice over all labels plus cross-entropy: features (B, C, I, J, K) unit, labels (B, I, J, K)."""
-    logits = torch.einsum("lc,bcijk->blijk", prototypes, features) / temperature
-    target = labels.long()
-    cross = F.cross_entropy(logits, target)
-    one_hot = F.one_hot(target, len(prototypes)).movedim(-1, 1).float()
-    return cross + soft_dice_loss(torch.softmax(logits, 1), one_hot)
+        return Matched(z1, z2, second[:, seen].T, labels.flatten()[flat[seen]].long())
 
 
 def _read(features: torch.Tensor, index: torch.Tensor, level: int) -> torch.Tensor:

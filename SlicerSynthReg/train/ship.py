@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph, SynthMorphConfig
-from SlicerSynthReg.train.labelmaps import LabelMaps
+from SlicerSynthReg.synth.tissues import ANATOMY, BRAIN
 from SlicerSynthReg.weights.registry import Card, save_model
 
 
@@ -33,17 +33,15 @@ class Provenance:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def assembled(features: Path, registration: Path | None, maps: LabelMaps | None) -> SynthMorph:
-    """The best averaged weights of a feature training and, if given, of the matching heads trained on it.
+def assembled(features: Path, registration: Path | None = None) -> SynthMorph:
+    """The best averaged weights of an anatomy or feature training and, if given, of the matching heads trained on it.
 
     Without a registration training the heads stay as they are born: near soft-argmax matching.
     """
-    config = SynthMorphConfig(labels=maps.values, foreground=maps.anatomy) if maps else SynthMorphConfig()
-    model = SynthMorph(config)
     state = torch.load(features / "best.pt", weights_only=True, map_location="cpu")["model"]
-    wanted = {key: value for key, value in state.items() if key.startswith("net.")}
-    if maps:
-        wanted["prototypes.weight"] = state["prototypes.0.weight"]
+    brains = "prototypes.weight" in state
+    model = SynthMorph(SynthMorphConfig(labels=tuple(ANATOMY), foreground=BRAIN) if brains else SynthMorphConfig())
+    wanted = {key: value for key, value in state.items() if key.startswith(("net.", "prototypes."))}
     if registration:
         trained = torch.load(registration / "best.pt", weights_only=True, map_location="cpu")["model"]
         heads = {key[len("model.") :]: value for key, value in trained.items() if key.startswith("model.matching.")}

@@ -17,13 +17,13 @@ from SlicerSynthReg.weights.registry import Card, load_weights
 
 @dataclass(frozen=True)
 class SynthMorphConfig:
-    """labels: label values of the prototypes, empty for the shapes variant. foreground: which of them are the anatomy
-    to be aligned (brain); others are context."""
+    """labels: names of the structures that the network tells apart, empty for the shapes variant. foreground: which of
+    them are the anatomy to be aligned (brain); others are context."""
 
     features: UNetConfig = field(default_factory=UNetConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
-    labels: tuple[int, ...] = ()
-    foreground: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
+    foreground: tuple[str, ...] = ()
     temperature: float = 0.1
 
     @classmethod
@@ -47,11 +47,13 @@ def _tuple(value: Any) -> Any:
 @dataclass(frozen=True, eq=False)
 class Features:
     """What the network sees in one image. finest: (16, I, J, K) unit vectors at the image's resolution; foreground:
-    (I, J, K) probability of the anatomy to be aligned, None for the shapes variant; levels: unit-length decoder
+    (I, J, K) probability of the anatomy to be aligned and structures: (L, I, J, K) probability of each label, None for
+    the shapes variant; levels: unit-length decoder
     features by power of two, (1, C, I/2^l, ...)."""
 
     finest: torch.Tensor
     foreground: torch.Tensor | None
+    structures: torch.Tensor | None
     levels: dict[int, torch.Tensor]
 
 
@@ -84,14 +86,16 @@ class SynthMorph(nn.Module):
             level: F.normalize(pyramid[level - self.config.features.finest], dim=1).contiguous()
             for level in self.config.matching.levels
         }
-        return Features(finest, self._foreground(finest), levels)
+        structures = self._structures(finest)
+        foreground = None if structures is None else structures[self.inside].sum(0)
+        return Features(finest, foreground, structures, levels)
 
-    def _foreground(self, finest: torch.Tensor) -> torch.Tensor | None:
+    def _structures(self, finest: torch.Tensor) -> torch.Tensor | None:
         if self.prototypes is None:
             return None
         prototypes = F.normalize(self.prototypes.weight, dim=1) / self.config.temperature
         logits = torch.einsum("lc,cijk->lijk", prototypes, finest)
-        return torch.softmax(logits, 0)[self.inside].sum(0)
+        return torch.softmax(logits, 0)
 
     def velocity(self, fixed: dict[int, torch.Tensor], moving: dict[int, torch.Tensor], weight: float) -> torch.Tensor:
         """(1, 3, I/2, J/2, K/2) in voxels of that grid; weight: regularisation, 1 = the paper's."""

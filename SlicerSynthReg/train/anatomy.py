@@ -1,0 +1,126 @@
+"""Training the network of SynthMorph's brains variant: in any contrast, what lies where.
+
+Label maps of people are warped, rendered in a contrast of their own and cropped; the network's unit-length features
+are compared with one learned prototype a structure (soft Dice and cross-entropy, as SynthSeg). Left and right are one
+structure at full resolution and two at an eighth, where the whole head is in sight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from SlicerSynthReg.losses.overlap import soft_dice_loss
+from SlicerSynthReg.nets.unet import UNet, UNetConfig
+from SlicerSynthReg.synth import draw
+from SlicerSynthReg.synth.artefacts import ArtefactConfig
+from SlicerSynthReg.synth.contrast import ContrastConfig
+from SlicerSynthReg.synth.deform import DeformConfig
+from SlicerSynthReg.synth.pair import View, ViewConfig, draw_view, make_view
+from SlicerSynthReg.synth.tissues import ANATOMY, anatomy_of
+from SlicerSynthReg.train.labelmaps import LabelMaps, around
+
+
+@dataclass(frozen=True)
+class AnatomyTaskConfig:
+    """crop: voxels a side. people: views a step. view: how they are made from label maps of 1 mm. temperature: of
+    features times prototypes. sides: decoder level that tells left from right."""
+
+    net: UNetConfig = field(default_factory=UNetConfig)
+    crop: int = 64
+    people: int = 2
+    temperature: float = 0.1
+    sides: int = 2
+    view: ViewConfig = field(
+        default_factory=lambda: ViewConfig(
+            DeformConfig((8, 16, 32), 1.0, 5, 20.0, 22.0, 0.12, 0.08, (1.9, 2.6)),
+            ContrastConfig(scan_like=0.6),
+            ArtefactConfig(thick_slices=0.2, crop=0.1),
+        )
+    )
+
+
+class AnatomyModel(nn.Module):
+    """The network and its prototypes: of structures at the finest level, of all labels at the level of sides."""
+
+    def __init__(self, config: AnatomyTaskConfig, labels: int) -> None:
+        super().__init__()
+        self.net = UNet(config.net)
+        self.prototypes = nn.Linear(config.net.outputs, len(ANATOMY), bias=False)
+        self.sides = nn.Linear(config.net.widths[config.sides], labels, bias=False)
+
+
+class AnatomyTask:
+    """The last `held_out` maps are for validation only."""
+
+    def __init__(self, config: AnatomyTaskConfig, maps: LabelMaps, held_out: int = 2, device: str = "cpu") -> None:
+        self.config, self.device, self.looks = config, device, maps.looks
+        cropped = [around(m, [maps.values.index(v) for v in maps.anatomy], 60) for m in maps.maps]
+        self.maps, self.unseen = cropped[: len(cropped) - held_out], cropped[len(cropped) - held_out :]
+        self.structure = torch.tensor(anatomy_of(maps.values), device=device)
+        self.model = AnatomyModel(config, len(maps.values)).to(device).to(memory_format=torch.channels_last_3d)
+
+    def loss(self, step: int) -> dict[str, torch.Tensor]:
+        view = self._view(self.maps, torch.Generator().manual_seed(step), self.config.people)
+        fine, coarse = self._logits(self.model, view.image)
+        labels = view.labels.long()
+        structures = label_loss(fine, self.structure[labels])
+        block = 2**self.config.sides
+        sides = label_loss(coarse, labels[:, block // 2 :: block, block // 2 :: block, block // 2 :: block])
+        return {"loss": structures + 0.5 * sides, "structures": structures, "sides": sides}
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Hard Dice on unseen people: mean over structures, and of the brain as a whole."""
+        both = torch.zeros(len(ANATOMY))
+        total = torch.zeros(len(ANATOMY))
+        brain = torch.zeros(2)
+        for n in range(12):
+            view = self._view(self.unseen or self.maps, torch.Generator().manual_seed(10_000_000 + n), 1)
+            found = self._logits(model, view.image)[0].argmax(1)
+            truth = self.structure[view.labels.long()]
+            both += torch.bincount(found[found == truth], minlength=len(ANATOMY)).cpu()
+            total += (
+                torch.bincount(found.flatten(), minlength=len(ANATOMY))
+                + truth.flatten().bincount(minlength=len(ANATOMY))
+            ).cpu()
+            brain += torch.stack([2 * ((found > 1) & (truth > 1)).sum(), (found > 1).sum() + (truth > 1).sum()]).cpu()
+        dice = 2 * both / total.clamp_min(1)
+        return {
+            "score": float(dice[2:].mean()),
+            "brain": float(brain[0] / brain[1]),
+            **{name.replace(" ", "_"): float(d) for name, d in zip(ANATOMY, dice)},
+        }
+
+    def _view(self, maps: list[torch.Tensor], generator: torch.Generator, people: int) -> View:
+        """`people` views, each of someone; one after the other, for maps differ in size."""
+        side = (self.config.crop,) * 3
+        views = [
+            make_view(
+                maps[draw.integer(generator, 0, len(maps) - 1)][None].to(self.device),
+                [draw_view(self.config.view, self.looks, generator)],
+                side,
+            )
+            for _ in range(people)
+        ]
+        return View(*(torch.cat(parts) for parts in zip(*((v.labels, v.image, v.index) for v in views))))
+
+    def _logits(self, model: AnatomyModel, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, structures, I, J, K) and (B, labels, I / 2^sides, ...)."""
+        pyramid = model.net.pyramid(images.contiguous(memory_format=torch.channels_last_3d))
+        fine = _compared(model.net.head(pyramid[0]), model.prototypes, self.config.temperature)
+        return fine, _compared(pyramid[self.config.sides], model.sides, self.config.temperature)
+
+
+def _compared(features: torch.Tensor, prototypes: nn.Linear, temperature: float) -> torch.Tensor:
+    """Cosine of each voxel's features with each prototype, over the temperature."""
+    kernel = F.normalize(prototypes.weight, dim=1)[:, :, None, None, None] / temperature
+    return F.conv3d(F.normalize(features, dim=1), kernel)
+
+
+def label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy plus 1 - soft Dice over all labels: logits (B, L, I, J, K), labels (B, I, J, K)."""
+    one_hot = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).float()
+    return F.cross_entropy(logits, labels) + soft_dice_loss(torch.softmax(logits, 1), one_hot)
