@@ -64,6 +64,18 @@ def anatomy_of(values: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(structure.get(RIGHT_TO_LEFT.get(value, value), 0) for value in values)
 
 
+SCORED_WITH = {
+    5: 4, 44: 43, 136: 4, 163: 43, 137: 4, 164: 43, 25: 2, 57: 41, 30: 2, 62: 41, 77: 0, 72: 0, 85: 0,
+}  # fmt: skip
+"""Parts too small or too vague to be aligned by themselves: what they are scored with, 0 = nothing (no side)."""
+
+
+def scored_as(value: int) -> int:
+    """The FreeSurfer number under which overlap of label `value` is scored: sides apart; 0 = not scored, being
+    background, the fluid around the brain, or outside it (500 and above)."""
+    return SCORED_WITH.get(value, value if value != 24 and value < 500 else 0)
+
+
 def brightness_tables(values: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
     """For each sequence the mean by label index; NaN where a label's tissue is not known (it is drawn at random)."""
     tissues = [TISSUES.get(RIGHT_TO_LEFT.get(value, value)) for value in values]

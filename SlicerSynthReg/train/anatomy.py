@@ -20,8 +20,10 @@ from SlicerSynthReg.synth.artefacts import ArtefactConfig
 from SlicerSynthReg.synth.contrast import ContrastConfig
 from SlicerSynthReg.synth.deform import DeformConfig
 from SlicerSynthReg.synth.pair import View, ViewConfig, draw_view, make_view
-from SlicerSynthReg.synth.tissues import ANATOMY, anatomy_of
-from SlicerSynthReg.train.labelmaps import LabelMaps, around
+from SlicerSynthReg.synth.tissues import ANATOMY, BRAIN, anatomy_of
+from SlicerSynthReg.train.labelmaps import LabelMaps
+
+FIRST_OF_BRAIN = list(ANATOMY).index(BRAIN[0])
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,7 @@ class AnatomyTask:
 
     def __init__(self, config: AnatomyTaskConfig, maps: LabelMaps, held_out: int = 2, device: str = "cpu") -> None:
         self.config, self.device, self.looks = config, device, maps.looks
-        cropped = [around(m, [maps.values.index(v) for v in maps.anatomy], 60) for m in maps.maps]
-        self.maps, self.unseen = cropped[: len(cropped) - held_out], cropped[len(cropped) - held_out :]
+        self.maps, self.unseen = maps.people(held_out, margin=60)
         self.structure = torch.tensor(anatomy_of(maps.values), device=device)
         self.model = AnatomyModel(config, len(maps.values)).to(device).to(memory_format=torch.channels_last_3d)
 
@@ -73,26 +74,21 @@ class AnatomyTask:
         return {"loss": structures + 0.5 * sides, "structures": structures, "sides": sides}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Hard Dice on unseen people: mean over structures, and of the brain as a whole."""
-        both = torch.zeros(len(ANATOMY))
-        total = torch.zeros(len(ANATOMY))
-        brain = torch.zeros(2)
+        """Hard Dice over 12 views of unseen people: mean over the brain's structures, of the brain as a whole, each."""
+        count = len(ANATOMY)
+        shared, sizes, brain_shared, brain_sizes = torch.zeros(count), torch.zeros(count), 0, 0
         for n in range(12):
-            view = self._view(self.unseen or self.maps, torch.Generator().manual_seed(10_000_000 + n), 1)
-            found = self._logits(model, view.image)[0].argmax(1)
-            truth = self.structure[view.labels.long()]
-            both += torch.bincount(found[found == truth], minlength=len(ANATOMY)).cpu()
-            total += (
-                torch.bincount(found.flatten(), minlength=len(ANATOMY))
-                + truth.flatten().bincount(minlength=len(ANATOMY))
-            ).cpu()
-            brain += torch.stack([2 * ((found > 1) & (truth > 1)).sum(), (found > 1).sum() + (truth > 1).sum()]).cpu()
-        dice = 2 * both / total.clamp_min(1)
-        return {
-            "score": float(dice[2:].mean()),
-            "brain": float(brain[0] / brain[1]),
-            **{name.replace(" ", "_"): float(d) for name, d in zip(ANATOMY, dice)},
-        }
+            view = self._view(self.unseen, torch.Generator().manual_seed(10_000_000 + n), 1)
+            found = self._logits(model, view.image)[0].argmax(1).flatten()
+            truth = self.structure[view.labels.long()].flatten()
+            shared += torch.bincount(found[found == truth], minlength=count).cpu()
+            sizes += (torch.bincount(found, minlength=count) + torch.bincount(truth, minlength=count)).cpu()
+            in_found, in_truth = found >= FIRST_OF_BRAIN, truth >= FIRST_OF_BRAIN
+            brain_shared += int((in_found & in_truth).sum())
+            brain_sizes += int(in_found.sum() + in_truth.sum())
+        dice = 2 * shared / sizes.clamp_min(1)
+        each = {name.replace(" ", "_"): float(d) for name, d in zip(ANATOMY, dice)}
+        return {"score": float(dice[FIRST_OF_BRAIN:].mean()), "brain": 2 * brain_shared / max(brain_sizes, 1), **each}
 
     def _view(self, maps: list[torch.Tensor], generator: torch.Generator, people: int) -> View:
         """`people` views, each of someone; one after the other, for maps differ in size."""

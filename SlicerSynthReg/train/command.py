@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import Signature, signature
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional, get_type_hints
 
 import torch
 import typer
@@ -14,100 +16,121 @@ from SlicerSynthReg.train.anatomy import AnatomyTask, AnatomyTaskConfig
 from SlicerSynthReg.train.features import FeatureTask, FeatureTaskConfig
 from SlicerSynthReg.train.labelmaps import LabelMaps, load_label_maps
 from SlicerSynthReg.train.loop import LoopConfig, Task, train
+from SlicerSynthReg.train.pairs import PairConfig
 from SlicerSynthReg.train.registration import LOSSES, RegistrationTask, RegistrationTaskConfig
 from SlicerSynthReg.train.ship import Provenance, assembled, ship
 from SlicerSynthReg.weights.registry import read_card
 
 app = typer.Typer(help="Train SynthMorph on synthetic images; no scans are needed.", no_args_is_help=True)
 
-_LABELS = typer.Option(None, help="Folder of whole-head label maps (FreeSurfer numbers); none: random shapes.")
-_OUT = typer.Option(..., help="Folder of checkpoints, logs and curves; an interrupted run there goes on.")
-_STEPS = typer.Option(10_000, help="Steps of the whole run.")
-_MINUTES = typer.Option(60.0, help="Stop (and be resumable) after this many minutes.")
-_RATE = typer.Option(1e-3, help="Learning rate of Adam.")
+_START = typer.Option(None, help="Model whose network the training starts from.")
 _HELD_OUT = typer.Option(2, help="So many label maps, the last by name, are for validation only.")
 _DEVICE = typer.Option("cpu", help="cpu or cuda.")
 
 
-@app.command()
+def _loop(
+    out: Path = typer.Option(..., help="Folder of checkpoints, logs and curves; an interrupted run there goes on."),
+    steps: int = typer.Option(10_000, help="Steps of the whole run."),
+    minutes: float = typer.Option(60.0, help="Stop (and be resumable) after this many minutes."),
+    learning_rate: float = typer.Option(1e-3, help="Learning rate of Adam."),
+) -> LoopConfig:
+    """The options that every training has."""
+    return LoopConfig(str(out), steps, minutes, learning_rate)
+
+
+def _training(build: Callable[..., Task]) -> Callable[..., Task]:
+    """Makes a command of `build`: its own options and the loop's; it builds the task, the loop trains it."""
+    own, shared = signature(build).parameters, signature(_loop).parameters
+
+    def command(**given: Any) -> None:
+        torch.manual_seed(0)
+        task = build(**{name: given[name] for name in own})
+        config = _loop(**{name: given[name] for name in shared})
+        best = train(task, config, typer.echo)
+        typer.echo(f"Best checkpoint: {best}; curves: {plot_training(Path(config.folder))}")
+
+    command.__signature__ = Signature([*shared.values(), *own.values()])  # type: ignore[attr-defined]
+    command.__annotations__ = {**get_type_hints(_loop), **get_type_hints(build), "return": None}
+    app.command(build.__name__, help=build.__doc__)(command)
+    return build
+
+
+@_training
 def anatomy(
-    out: Path = _OUT,
     labels: Path = typer.Option(..., help="Folder of whole-head label maps (FreeSurfer numbers)."),
-    start: Optional[str] = typer.Option(None, help="Model whose network the training starts from."),
-    steps: int = _STEPS,
-    minutes: float = _MINUTES,
-    learning_rate: float = _RATE,
+    start: Optional[str] = _START,
     held_out: int = _HELD_OUT,
     device: str = _DEVICE,
-) -> None:
+) -> Task:
     """The network of the brains variant: in any contrast, what lies where."""
-    maps = _maps(labels)
-    assert maps is not None
-    task = AnatomyTask(AnatomyTaskConfig(), maps, held_out, device)
+    task = AnatomyTask(AnatomyTaskConfig(), _maps(labels, held_out), held_out, device)
     if start:
-        task.model.net.load_state_dict(SynthMorph.load(read_card(start)).net.state_dict())
-    _run(task, LoopConfig(str(out), steps, minutes, learning_rate))
+        task.model.net.load_state_dict(_network_of(start))
+    return task
 
 
-@app.command()
-def features(
-    out: Path = _OUT,
-    start: Optional[str] = typer.Option(None, help="Model whose network the training starts from."),
-    steps: int = _STEPS,
-    minutes: float = _MINUTES,
-    learning_rate: float = _RATE,
-    device: str = _DEVICE,
-) -> None:
+@_training
+def features(start: Optional[str] = _START, device: str = _DEVICE) -> Task:
     """The features of the shapes variant, from random shapes alone."""
     task = FeatureTask(FeatureTaskConfig(), device)
     if start:
-        task.model.net.load_state_dict(SynthMorph.load(read_card(start)).net.state_dict())
-    _run(task, LoopConfig(str(out), steps, minutes, learning_rate))
+        task.model.net.load_state_dict(_network_of(start))
+    return task
 
 
-@app.command()
+@_training
 def registration(
-    out: Path = _OUT,
-    labels: Optional[Path] = _LABELS,
-    features: Optional[Path] = typer.Option(None, help="Folder of an anatomy or feature training to start from."),
+    labels: Optional[Path] = typer.Option(None, help="Folder of whole-head label maps; none: random shapes."),
+    features: Optional[Path] = typer.Option(
+        None, help="Folder of an anatomy or feature training, whose features are matched as they are."
+    ),
     loss: str = typer.Option("dice", help=f"One of {', '.join(LOSSES)}."),
     network: str = typer.Option("matching", help="matching, or unet (the paper's)."),
-    steps: int = _STEPS,
-    minutes: float = _MINUTES,
-    learning_rate: float = _RATE,
+    one_person: bool = typer.Option(False, help="Both images of a pair from one label map."),
     held_out: int = _HELD_OUT,
     device: str = _DEVICE,
-) -> None:
+) -> Task:
     """The velocity of a pair; `--loss` selects the paper's training or one of its comparisons."""
-    maps = _maps(labels)
-    start = assembled(features) if features else None
-    config = RegistrationTaskConfig(loss=loss, network=network, freeze=features is not None)
-    task = RegistrationTask(config, maps, start, held_out, device)
-    _run(task, LoopConfig(str(out), steps, minutes, learning_rate))
+    if features and network != "matching":
+        raise typer.BadParameter("Found --features with --network unet, expected matching: the U-Net has none.")
+    try:
+        config = RegistrationTaskConfig(loss, network, features is not None, pairs=PairConfig(one_person=one_person))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    maps = _maps(labels, held_out) if labels else None
+    return RegistrationTask(config, maps, _assembled(features) if features else None, held_out, device)
 
 
 @app.command("ship")
 def ship_model(
     name: str = typer.Argument(..., help="Name of the model, such as synthmorph-brains."),
-    features: Path = typer.Option(..., help="Folder of the anatomy or feature training."),
+    features: Optional[Path] = typer.Option(None, help="Folder of the anatomy or feature training."),
     registration: Optional[Path] = typer.Option(None, help="Folder of the registration training."),
     provenance: Path = typer.Option(..., help="JSON file with what the card must say of data, use, limits and scores."),
     to: Path = typer.Option(..., help="Folder for the card and the weights."),
 ) -> None:
     """Best checkpoints -> a card and half-precision weights."""
-    typer.echo(str(ship(name, assembled(features, registration), Provenance.read(provenance), to)))
+    if features is None and registration is None:
+        raise typer.BadParameter("Found neither --features nor --registration, expected a training to ship.")
+    typer.echo(str(ship(name, _assembled(features, registration), Provenance.read(provenance), to)))
 
 
-def _maps(folder: Path | None) -> LabelMaps | None:
-    if folder is None:
-        return None
+def _assembled(features: Path | None, registration: Path | None = None) -> SynthMorph:
+    try:
+        return assembled(features, registration)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _maps(folder: Path, held_out: int) -> LabelMaps:
     paths = sorted(path for path in folder.iterdir() if path.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")))
-    if not paths:
-        raise typer.BadParameter(f"Found no label maps in {folder.name}, expected .nii.gz, .nrrd or .mha files.")
+    if len(paths) <= held_out:
+        raise typer.BadParameter(
+            f"Found {len(paths)} label maps in {folder.name} with {held_out} held out, expected .nii.gz, .nrrd or "
+            ".mha files to train on."
+        )
     return load_label_maps(paths)
 
 
-def _run(task: Task, config: LoopConfig) -> None:
-    torch.manual_seed(0)
-    best = train(task, config, typer.echo)
-    typer.echo(f"Best checkpoint: {best}; curves: {plot_training(Path(config.folder))}")
+def _network_of(name: str) -> dict[str, torch.Tensor]:
+    return SynthMorph.load(read_card(name)).net.state_dict()

@@ -9,7 +9,7 @@ import torch
 
 from SlicerSynthReg.space.transform import resample
 from SlicerSynthReg.synth.contrast import Looks
-from SlicerSynthReg.synth.tissues import RIGHT_TO_LEFT, brightness_tables
+from SlicerSynthReg.synth.tissues import RIGHT_TO_LEFT, brightness_tables, scored_as
 from SlicerSynthReg.volume.read import read_volume
 
 
@@ -33,9 +33,26 @@ class LabelMaps:
         return tuple(value for value in self.values if 0 < value < 500 and value != 24)
 
     @property
+    def scored(self) -> tuple[int | None, ...]:
+        """For each label index which scored structure it belongs to, 0..S-1 (sides apart), or None."""
+        numbers = [scored_as(value) for value in self.values]
+        order = {number: n for n, number in enumerate(sorted(set(numbers) - {0}))}
+        return tuple(order.get(number) for number in numbers)
+
+    @property
     def looks(self) -> Looks:
         """How the labels may look: grouped left with right, like a scan in part of the draws."""
         return Looks(self.groups, brightness_tables(self.values))
+
+    def people(self, held_out: int, margin: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """(to train on, to validate on): the brains with `margin` voxels about them; the last `held_out` maps are for
+        validation only, with none held out all serve both."""
+        if not 0 <= held_out < len(self.maps):
+            raise ValueError(f"Found {len(self.maps)} label maps and {held_out} held out, expected some to train on.")
+        inside = [self.values.index(value) for value in self.anatomy]
+        cropped = [around(labels, inside, margin) for labels in self.maps]
+        known = len(cropped) - held_out
+        return cropped[:known], cropped[known:] or cropped
 
 
 def load_label_maps(paths: list[Path], spacing: float = 1.0) -> LabelMaps:
@@ -57,7 +74,7 @@ def _cropped(labels: torch.Tensor) -> torch.Tensor:
     return labels[low[0] : high[0], low[1] : high[1], low[2] : high[2]].contiguous()
 
 
-def around(labels: torch.Tensor, inside: list[int], margin: int = 12) -> torch.Tensor:
+def around(labels: torch.Tensor, inside: list[int], margin: int) -> torch.Tensor:
     """The box of the label indices `inside` and `margin` voxels about it, within the map."""
     occupied = torch.isin(labels, torch.tensor(inside, dtype=labels.dtype)).nonzero()
     low = (occupied.min(0).values - margin).clamp_min(0)

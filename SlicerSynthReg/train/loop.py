@@ -56,6 +56,9 @@ def train(task: Task, config: LoopConfig, say: Callable[[str], None] = print) ->
         optimizer.load_state_dict(state["optimizer"])
         averaged, step, best, spent = state["averaged"], state["step"], state["best"], state["spent"]
         say(f"Resumed at step {step}.")
+    if rank == 0:
+        _cut(folder / "training.csv", step)
+        _cut(folder / "validation.csv", step)
     started = time.monotonic()
 
     def save(scores: dict[str, float]) -> None:
@@ -156,3 +159,19 @@ def _append(path: Path, row: dict[str, float]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def _cut(path: Path, step: int) -> None:
+    """Leave out the rows of later steps, which a killed chunk wrote and this one writes again."""
+    if not path.exists():
+        return
+    with open(path, newline="") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    kept = [row for row in rows if len(row) == len(header) and int(row[0]) <= step]
+    if not kept:
+        path.unlink()
+    elif len(kept) < len(rows):
+        partial = path.with_suffix(".partial")
+        with open(partial, "w", newline="") as file:
+            csv.writer(file).writerows([header, *kept])
+        os.replace(partial, path)

@@ -1,7 +1,22 @@
-"""Training SynthMorph: both variants, both networks, and the paper's comparison trainings, one configuration each."""
+"""Training SynthMorph: both variants, both networks, and the paper's comparison trainings, one configuration each.
+
+Losses (section III-B of the paper). "dice" is SynthMorph's, "mse" its later form on one-hot maps. What images alone
+allow: "ncc" (vm-ncc: pairs that look like T1), "nmi" (vm-nmi: like T1 or T2) and "hybrid" (NCC of pairs that look like
+T1, which the network sees through random look-up tables). What a known warp allows: "velocity" (sup-svf) and
+"displacement" (sup-def), the mean squared difference in half-resolution voxels.
+
+Departures. The paper's image-based trainings take acquired, skull-stripped scans; ours take whole heads synthesised to
+look like scans. In the paper both views of a supervised pair flow, by v_f and v_m, and the velocity between them is
+known only to first order (exp(-v_m) o exp(v_f) is not exp(v_f - v_m)); ours places both alike and lets one of them
+flow, so that v itself is the answer. The truth says how smooth it is: supervised losses leave lambda out, where all
+others have lambda times the diffusion energy of u, lambda being drawn for each step and told to the matching network.
+The paper's network, which cannot be told, is trained at lambda = 1.
+"""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from dataclasses import dataclass, field
 
 import torch
@@ -17,40 +32,40 @@ from SlicerSynthReg.space.grid import index_lattice
 from SlicerSynthReg.space.sampling import sample_displaced
 from SlicerSynthReg.space.transform import exponential
 from SlicerSynthReg.synth import draw
-from SlicerSynthReg.synth.artefacts import ArtefactConfig
-from SlicerSynthReg.synth.contrast import ContrastConfig, Looks
-from SlicerSynthReg.synth.deform import DeformConfig
-from SlicerSynthReg.synth.pair import View, ViewConfig, draw_view, make_view
-from SlicerSynthReg.synth.shapes import ShapesConfig, draw_shapes, make_shapes
-from SlicerSynthReg.train.labelmaps import LabelMaps, around
+from SlicerSynthReg.synth.contrast import Looks
+from SlicerSynthReg.train.labelmaps import LabelMaps
+from SlicerSynthReg.train.pairs import Pair, PairConfig, Recipe, make_pair
 
-LOSSES = ("dice", "mse", "ncc", "nmi", "images")
+LOSSES = {
+    "dice": Recipe(),
+    "mse": Recipe(),
+    "ncc": Recipe(sequences=("T1",), alike=True),
+    "nmi": Recipe(sequences=("T1", "T2")),
+    "hybrid": Recipe(sequences=("T1",), alike=True, remapped=True),
+    "velocity": Recipe(known=True),
+    "displacement": Recipe(known=True),
+}
+NETWORKS = ("matching", "unet")
+SQUARINGS = 5
 
 
 @dataclass(frozen=True)
 class RegistrationTaskConfig:
-    """What SynthMorph learns from, and by which loss.
-
-    loss: "dice" (the paper), "mse" (its later one-hot form), or what images alone allow: "ncc", "nmi" (VoxelMorph's),
-    "images" (mean squares of the two maps rendered in one contrast of their own: the random-look-up-table hybrid).
-    network: "matching" or "unet" (the paper's). shape: voxels of a training grid at 2 mm. one_person: both views from
-    one map (always so for random shapes). freeze: leave the features as they are.
-    """
+    """loss: one of LOSSES. network: "matching", or "unet" (the paper's, and its configuration). freeze: leave the
+    features as they are. weight_range: bounds of lambda."""
 
     loss: str = "dice"
     network: str = "matching"
-    shape: tuple[int, int, int] = (80, 96, 80)
-    one_person: bool = False
     freeze: bool = True
     weight_range: tuple[float, float] = (0.1, 10.0)
     unet: UNetConfig = field(default_factory=lambda: UNetConfig(2, 3, (64, 64, 64, 64, 64), finest=1, norm="none"))
-    view: ViewConfig = field(
-        default_factory=lambda: ViewConfig(
-            DeformConfig((8, 16, 32), 0.5, 5, 8.0, 6.0, 0.08, 0.04, (1.9, 2.1)),
-            ContrastConfig(scan_like=0.5),
-            ArtefactConfig(),
-        )
-    )
+    pairs: PairConfig = field(default_factory=PairConfig)
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise ValueError(f"Found loss {self.loss!r}, expected one of {', '.join(LOSSES)}.")
+        if self.network not in NETWORKS:
+            raise ValueError(f"Found network {self.network!r}, expected one of {', '.join(NETWORKS)}.")
 
 
 class ConcatenatingNet(nn.Module):
@@ -64,7 +79,7 @@ class ConcatenatingNet(nn.Module):
         nn.init.zeros_(head.bias)
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor, weight: float) -> torch.Tensor:
-        return self.net(torch.cat([moving, fixed], 1))
+        return self.net(torch.cat([moving, fixed], 1).contiguous(memory_format=torch.channels_last_3d))
 
 
 class MatchingModel(nn.Module):
@@ -78,17 +93,20 @@ class MatchingModel(nn.Module):
             if model.prototypes is not None:
                 model.prototypes.requires_grad_(False)
 
-    def train(self, mode: bool = True) -> MatchingModel:
-        """Frozen features keep their running statistics."""
-        super().train(mode)
-        if self.freeze:
-            self.model.net.eval()
-        return self
-
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor, weight: float) -> torch.Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
-            seen = [self.model.features(image).levels for image in (fixed, moving)]
+            levels = self._levels(torch.cat([fixed, moving]))
+        seen = [{level: features[n : n + 1] for level, features in levels.items()} for n in range(2)]
         return self.model.velocity(seen[0], seen[1], weight)
+
+    def _levels(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
+        """The levels that are matched, as `SynthMorph.features` has them. Its finest, which costs more than the others
+        together, is left out: the decoder stops where the matching does."""
+        wanted = self.model.config.matching.levels
+        net = copy.copy(self.model.net)
+        net.config = dataclasses.replace(net.config, finest=min(wanted))
+        pyramid = net.pyramid(images.contiguous(memory_format=torch.channels_last_3d))
+        return {level: F.normalize(pyramid[level - min(wanted)], dim=1).contiguous() for level in wanted}
 
 
 class RegistrationTask:
@@ -102,71 +120,68 @@ class RegistrationTask:
         held_out: int = 2,
         device: str = "cpu",
     ) -> None:
-        if config.loss not in LOSSES:
-            raise ValueError(f"Found loss {config.loss!r}, expected one of {LOSSES}.")
-        self.config, self.device = config, device
-        cropped = [around(m, [maps.values.index(v) for v in maps.anatomy]) for m in maps.maps] if maps else []
-        self.maps, self.unseen = cropped[: len(cropped) - held_out], cropped[len(cropped) - held_out :]
-        self.looks = maps.looks if maps else Looks.arbitrary(ShapesConfig().labels)
-        self.scored = [maps.values.index(v) for v in maps.anatomy] if maps else list(range(1, len(self.looks.groups)))
-        net: nn.Module = (
-            ConcatenatingNet(config.unet)
-            if config.network == "unet"
-            else MatchingModel(start or SynthMorph(SynthMorphConfig()), config.freeze)
-        )
+        self.config, self.device, self.recipe = config, device, LOSSES[config.loss]
+        self.people, self.unseen = maps.people(held_out, margin=12) if maps else ([], [])
+        self.looks = maps.looks if maps else Looks.arbitrary(config.pairs.shapes.labels)
+        self.scored = maps.scored if maps else (None, *range(config.pairs.shapes.labels - 1))
+        net: nn.Module
+        if config.network == "unet":
+            net, multiple = ConcatenatingNet(config.unet), 2 ** (len(config.unet.widths) - 1)
+        else:
+            model = start or SynthMorph(SynthMorphConfig())
+            net, multiple = MatchingModel(model, config.freeze), model.net.multiple
+        if any(n % multiple for n in config.pairs.shape):
+            raise ValueError(f"Found pairs of {config.pairs.shape} voxels, expected multiples of {multiple}.")
         self.model = net.to(device).to(memory_format=torch.channels_last_3d)
 
     def loss(self, step: int) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(step)
-        fixed, moving = self._pair(self.maps, generator)
-        weight = draw.log_uniform(generator, *self.config.weight_range)
-        v = self.model(fixed.image, moving.image, weight)
-        u = exponential(v, 5)
-        unlike = self._unlike(fixed, moving, u, generator)
-        smooth = diffusion_energy(u)
-        return {"loss": unlike + weight * smooth, "unlike": unlike, "smooth": smooth}
+        pair = make_pair(self.config.pairs, self.recipe, self.people, self.looks, generator, self.device)
+        told = self.config.network == "matching" and not self.recipe.known
+        weight = draw.log_uniform(generator, *self.config.weight_range) if told else 1.0
+        v = self.model(pair.fixed.image, pair.moving.image, weight)
+        u = exponential(v, SQUARINGS)
+        unlike, smooth = self.unlike(pair, v, u), diffusion_energy(u)
+        total = unlike if self.recipe.known else unlike + weight * smooth
+        return {"loss": total, "unlike": unlike, "smooth": smooth}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Mean Dice of unseen pairs before and after, at weight 1."""
+        """Mean soft Dice of unseen pairs before and after, at lambda 1; the same pairs whatever the loss."""
         before, after, count = 0.0, 0.0, 6
         for n in range(count):
-            fixed, moving = self._pair(self.unseen or [], torch.Generator().manual_seed(10_000_000 + n))
-            u = exponential(model(fixed.image, moving.image, 1.0), 5)
-            a, b = (self._one_hot(view.labels) for view in (fixed, moving))
+            generator = torch.Generator().manual_seed(10_000_000 + n)
+            pair = make_pair(self.config.pairs, LOSSES["dice"], self.unseen, self.looks, generator, self.device)
+            u = exponential(model(pair.fixed.image, pair.moving.image, 1.0), SQUARINGS)
+            a, b = (label_shares(view.labels, self.scored) for view in (pair.fixed, pair.moving))
             before += (1 - float(soft_dice_loss(a, b))) / count
-            after += (1 - float(soft_dice_loss(a, self._moved(b, u)))) / count
+            after += (1 - float(soft_dice_loss(a, moved(b, u)))) / count
         return {"score": after, "before": before}
 
-    def _pair(self, maps: list[torch.Tensor], generator: torch.Generator) -> tuple[View, View]:
-        if maps:
-            chosen = [maps[draw.integer(generator, 0, len(maps) - 1)] for _ in range(2)]
-            if self.config.one_person:
-                chosen[1] = chosen[0]
-        else:
-            wide = tuple(2 * n + 16 for n in self.config.shape)
-            chosen = [make_shapes(draw_shapes(ShapesConfig(), generator), wide, self.device)] * 2
-        fixed, moving = (
-            make_view(m[None].to(self.device), [draw_view(self.config.view, self.looks, generator)], self.config.shape)
-            for m in chosen
-        )
-        return fixed, moving
+    def unlike(self, pair: Pair, v: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """The loss but for lambda's part; v, u = exp(v): (1, 3, I/2, J/2, K/2) from fixed to moving."""
+        loss = self.config.loss
+        if pair.velocity is not None:
+            truth = pair.velocity if loss == "velocity" else exponential(pair.velocity, SQUARINGS)
+            return mean_squares(v if loss == "velocity" else u, truth)
+        if loss in ("dice", "mse"):
+            a, b = (label_shares(view.labels, self.scored) for view in (pair.fixed, pair.moving))
+            return soft_dice_loss(a, moved(b, u)) if loss == "dice" else one_hot_mse(a, moved(b, u))
+        a, b = (F.avg_pool3d(image, 2) for image in pair.scans)
+        return nmi_loss(a, moved(b, u)) if loss == "nmi" else local_ncc_loss(a, moved(b, u))
 
-    def _unlike(self, fixed: View, moving: View, u: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        if self.config.loss in ("dice", "mse"):
-            a, b = self._one_hot(fixed.labels), self._moved(self._one_hot(moving.labels), u)
-            return soft_dice_loss(a, b) if self.config.loss == "dice" else one_hot_mse(a, b)
-        if self.config.loss == "images":
-            table = torch.rand(len(self.looks.groups), generator=generator).to(u.device)
-            a, b = (F.avg_pool3d(table[view.labels.long()][:, None], 2) for view in (fixed, moving))
-            return mean_squares(a, self._moved(b, u))
-        a, b = (F.avg_pool3d(view.image, 2) for view in (fixed, moving))
-        return (local_ncc_loss if self.config.loss == "ncc" else nmi_loss)(a, self._moved(b, u))
 
-    def _one_hot(self, labels: torch.Tensor) -> torch.Tensor:
-        """(1, L, I/2, J/2, K/2): share of each scored label in blocks of 2^3 voxels."""
-        planes = torch.stack([(labels == index) for index in self.scored], 1).float()
-        return F.avg_pool3d(planes, 2)
+def label_shares(labels: torch.Tensor, scored: tuple[int | None, ...]) -> torch.Tensor:
+    """Share of each scored structure in blocks of 2^3 voxels: labels (1, I, J, K) indices, even counts
+    -> (1, S, I/2, J/2, K/2); scored: structure by label index, None = not scored."""
+    count = 1 + max(n for n in scored if n is not None)
+    row = torch.tensor([count if n is None else n for n in scored], device=labels.device)
+    i, j, k = (n // 2 for n in labels.shape[1:])
+    blocks = row[labels[0].long()].view(i, 2, j, 2, k, 2).permute(1, 3, 5, 0, 2, 4).reshape(8, -1)
+    shares = torch.zeros((count + 1, i * j * k), device=labels.device)
+    shares.scatter_add_(0, blocks, torch.full(blocks.shape, 0.125, device=labels.device))
+    return shares[:count].view(1, count, i, j, k)
 
-    @staticmethod
-    def _moved(image: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
-        return sample_displaced(image, u, index_lattice(tuple(u.shape[2:]), u.device))
+
+def moved(image: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """image(x + u(x)), both (1, C, I, J, K)."""
+    return sample_displaced(image, u, index_lattice(tuple(u.shape[2:]), u.device))

@@ -33,24 +33,39 @@ class Provenance:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def assembled(features: Path, registration: Path | None = None) -> SynthMorph:
+def assembled(features: Path | None = None, registration: Path | None = None) -> SynthMorph:
     """The best averaged weights of an anatomy or feature training and, if given, of the matching heads trained on it.
 
-    Without a registration training the heads stay as they are born: near soft-argmax matching.
+    A registration training holds the features that it matched, so that it can stand alone; features beside it must be
+    the same. Without one the heads stay as they are born: near soft-argmax matching.
     """
-    state = torch.load(features / "best.pt", weights_only=True, map_location="cpu")["model"]
+    state: dict[str, torch.Tensor] = {}
+    if registration:
+        state = {key[len("model.") :]: v for key, v in _best(registration).items() if key.startswith("model.")}
+        if not state:
+            raise ValueError(f"Found the paper's U-Net in {registration.name}, expected a training of the matching.")
+    if features:
+        seen = {k: v for k, v in _best(features).items() if k.startswith(("net.", "prototypes."))}
+        if registration and not all(k in state and torch.equal(state[k], v) for k, v in seen.items()):
+            raise ValueError(
+                f"Found other features in {features.name} than {registration.name} was trained on, expected the same. "
+                "Leave the features out to ship those of the registration, or train it anew on these."
+            )
+        state |= seen
     brains = "prototypes.weight" in state
     model = SynthMorph(SynthMorphConfig(labels=tuple(ANATOMY), foreground=BRAIN) if brains else SynthMorphConfig())
-    wanted = {key: value for key, value in state.items() if key.startswith(("net.", "prototypes."))}
-    if registration:
-        trained = torch.load(registration / "best.pt", weights_only=True, map_location="cpu")["model"]
-        heads = {key[len("model.") :]: value for key, value in trained.items() if key.startswith("model.matching.")}
-        wanted |= heads
-    missing, unexpected = model.load_state_dict(wanted, strict=False)
+    missing, unexpected = model.load_state_dict(state, strict=False)
     strange = [key for key in missing if not key.startswith("matching.")] + list(unexpected)
     if strange:
         raise ValueError(f"Found checkpoints that do not fit ({strange[:3]}), expected the same configuration.")
     return model.eval()
+
+
+def _best(folder: Path) -> dict[str, torch.Tensor]:
+    path = folder / "best.pt"
+    if not path.exists():
+        raise ValueError(f"Found no best.pt in {folder.name}, expected a training that was validated once at least.")
+    return torch.load(path, weights_only=True, map_location="cpu")["model"]
 
 
 def ship(name: str, model: SynthMorph, provenance: Provenance, folder: Path) -> Path:

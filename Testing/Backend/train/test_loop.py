@@ -4,7 +4,6 @@ import csv
 import math
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -47,14 +46,6 @@ def copied(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def identical(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
-
-
-@pytest.fixture
-def a_clock(monkeypatch) -> list[float]:
-    """The loop's clock stands still but for what a task adds to it."""
-    now = [100.0]
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    return now
 
 
 @pytest.fixture
@@ -189,6 +180,40 @@ def test_curves_continue_over_chunks(a_clock, twelve_steps):
     assert [float(row["seconds"]) for row in rows] == list(range(1, 13))
     assert float(rows[3]["half"]) == pytest.approx(float(rows[3]["loss"]) / 2)
     assert [int(row["step"]) for row in table(twelve_steps, "validation.csv")] == [4, 6, 8, 12]
+
+
+def test_rows_of_a_killed_chunk_are_not_written_twice(a_clock, twelve_steps):
+    """Killed at step 7, with the checkpoint of step 4: steps 5 and 6 are done, and logged, again."""
+
+    class Killed(TinyTask):
+        def loss(self, step: int) -> dict[str, torch.Tensor]:
+            if step == 6:
+                raise KeyboardInterrupt
+            return super().loss(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Killed(a_clock), twelve_steps, quiet)
+    assert [int(row["step"]) for row in table(twelve_steps, "training.csv")] == [1, 2, 3, 4, 5, 6]
+    with open(Path(twelve_steps.folder) / "training.csv", "a") as file:
+        file.write("7,7.0")  # and the kill fell into a line
+    train(TinyTask(a_clock), twelve_steps, quiet)
+    rows = table(twelve_steps, "training.csv")
+    assert [int(row["step"]) for row in rows] == list(range(1, 13))
+    assert [float(row["seconds"]) for row in rows] == list(range(1, 13))
+    assert [int(row["step"]) for row in table(twelve_steps, "validation.csv")] == [4, 8, 12]
+
+
+def test_a_chunk_killed_before_its_first_checkpoint_leaves_no_rows(a_clock, twelve_steps):
+    class Killed(TinyTask):
+        def loss(self, step: int) -> dict[str, torch.Tensor]:
+            if step == 2:
+                raise KeyboardInterrupt
+            return super().loss(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Killed(a_clock), twelve_steps, quiet)
+    train(TinyTask(a_clock), replace(twelve_steps, minutes=1 / 60), quiet)
+    assert [int(row["step"]) for row in table(twelve_steps, "training.csv")] == [1]
 
 
 def test_it_learns(a_clock, twelve_steps):
