@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Callable
 
 from SlicerSynthReg.client import WORKER, WorkerClient
-from SlicerSynthReg.request import Cancelled, Request, RequestError, Result, plain
+from SlicerSynthReg.request import Cancelled, Request, RequestError, Result, Suggestion, plain
 from SlicerSynthReg.run import result_hash, run
 from SlicerSynthReg.tasks.table import TASKS, TaskSpec
 from SlicerSynthReg.worklist import Worklist
@@ -188,8 +188,14 @@ def _timed(name: str, compute: Callable[[], Result]) -> RowResult:
 def _message(error: BaseException) -> str:
     """On one line; foreign errors by their type only, as they may quote paths."""
     if isinstance(error, RequestError):
-        return " ".join(str(error).split())
+        return " ".join(error.told(_column).split())
     return f"Found an unexpected {type(error).__name__}, expected a result. The worker of this row was lost: run again."
+
+
+def _column(suggestion: Suggestion) -> str:
+    value = suggestion.value
+    text = str(value).lower() if isinstance(value, bool) else value
+    return f"write {text} into a column {suggestion.parameter} of the worklist"
 
 
 def _default_workers(rows: int) -> int:

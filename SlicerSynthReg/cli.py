@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from SlicerSynthReg.request import Cancelled, Request, RequestError, Result
+from SlicerSynthReg.request import Cancelled, Request, RequestError, Result, Suggestion
 from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks.parameters import ParameterSpec
 from SlicerSynthReg.tasks.table import TASKS
@@ -45,9 +45,8 @@ def readable_errors(debug: bool) -> Iterator[None]:
     except RequestError as error:
         if debug:
             raise
-        console.print(
-            Panel(escape(str(error)), title="synthreg could not do this", title_align="left", border_style="red")
-        )
+        told = escape(error.told(_option_words))
+        console.print(Panel(told, title="synthreg could not do this", title_align="left", border_style="red"))
         raise typer.Exit(2) from None
     except (KeyboardInterrupt, Cancelled):
         console.print("Cancelled; nothing half-written was left.")
@@ -118,6 +117,11 @@ def _option(one: ParameterSpec) -> tuple[Any, Any]:
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
+
+
+def _option_words(suggestion: Suggestion) -> str:
+    value = "" if suggestion.value is True else f" {suggestion.value}"
+    return f"pass {_flag(suggestion.parameter)}{value}"
 
 
 task_command(app, "register", "register")

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from SlicerSynthReg.request import Cancelled, Progress, Request, RequestError, Result, silent
+from SlicerSynthReg.request import Cancelled, Progress, Request, RequestError, Result, Suggestion, silent
 
 WORKER = (sys.executable, "-m", "SlicerSynthReg.worker")
 
@@ -57,7 +57,7 @@ class WorkerClient:
                 elif event["event"] == "result":
                     return Result(event["outputs"], event["report"], event["warnings"])
                 elif event["event"] == "error":
-                    raise Cancelled if event["kind"] == "cancelled" else RequestError(event["message"], event["log"])
+                    raise Cancelled if event["kind"] == "cancelled" else _refusal(event)
         except KeyboardInterrupt:
             self.kill()
             raise
@@ -121,6 +121,11 @@ class WorkerClient:
         if process.stdin:
             process.stdin.write(json.dumps(message) + "\n")
             process.stdin.flush()
+
+
+def _refusal(event: dict[str, Any]) -> RequestError:
+    suggestion = Suggestion(**event["suggestion"]) if event["suggestion"] else None
+    return RequestError(event["message"], event["log"], suggestion)
 
 
 def _how(code: int) -> str:

@@ -14,15 +14,34 @@ Progress = Callable[[float, str], None]
 """Called with the share done (0 to 1) and what is being done; raises Cancelled when the run is no longer wanted."""
 
 
+@dataclass(frozen=True)
+class Suggestion:
+    """A parameter that would let a refused run go on. effect: what it does, to follow "to"."""
+
+    parameter: str
+    value: Any
+    effect: str
+
+
 class RequestError(Exception):
     """A run that ended without a result; the text says found, expected, remedy, and holds no path but base names.
 
-    log: file with the technical details, where the error was not foreseen.
+    text: the message without the suggestion, for callers whose users know the parameter by another name (an option, a
+    column, a field of a panel). log: file with the technical details, where the error was not foreseen.
     """
 
-    def __init__(self, message: str, log: str | None = None) -> None:
-        super().__init__(message)
-        self.log = log
+    def __init__(self, text: str, log: str | None = None, suggestion: Suggestion | None = None) -> None:
+        super().__init__(text)
+        self.text, self.log, self.suggestion = text, log, suggestion
+
+    def __str__(self) -> str:
+        return self.told(lambda one: f"set the parameter {one.parameter} to {json.dumps(one.value)}")
+
+    def told(self, how: Callable[[Suggestion], str]) -> str:
+        """The message, its suggestion begun in the words of `how`, such as "pass --moving-frame 0"."""
+        if self.suggestion is None:
+            return self.text
+        return f"{self.text} Or {how(self.suggestion)} to {self.suggestion.effect}."
 
 
 class Cancelled(Exception):
@@ -84,6 +103,12 @@ class Result:
         return asdict(self)
 
 
+def shown_name(path: str | Path) -> str:
+    """What reports and messages call an input: a file's base name. A folder's own name is never told, as exports are
+    often named after the patient."""
+    return "DICOM folder" if Path(path).is_dir() else Path(path).name
+
+
 def silent(fraction: float, text: str) -> None:
     """The Progress of a caller who does not look."""
 
@@ -101,15 +126,16 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
-def fingerprint(request: Request, without: Iterable[str] = ()) -> str:
+def fingerprint(request: Request, without: Iterable[str] = (), weights: str = "") -> str:
     """Hash (blake2b, 128 bits) of the task, the contents of its inputs and its parameters, save those in `without`.
 
-    The outputs folder and the names of the inputs' files do not count: a copy of the same data gives the same hash.
+    weights: hash of the model's. The outputs folder and the names of the inputs' files do not count: a copy of the same
+    data gives the same hash.
     """
     skipped = set(without)
     parameters = {name: value for name, value in sorted(request.parameters.items()) if name not in skipped}
     total = hashlib.blake2b(digest_size=16)
-    total.update(json.dumps([request.task, plain(parameters)]).encode())
+    total.update(json.dumps([request.task, plain(parameters), weights]).encode())
     for name, path in sorted(request.inputs.items()):
         total.update(json.dumps([name, _content_hash(Path(path))]).encode())
     return total.hexdigest()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from SlicerSynthReg.request import Request, RequestError
+from SlicerSynthReg.request import Request, RequestError, shown_name
 from SlicerSynthReg.tasks.parameters import ParameterSpec
 from SlicerSynthReg.tasks.table import TaskSpec
 
@@ -53,14 +53,15 @@ def _check_inputs(inputs: Mapping[str, str], spec: TaskSpec) -> None:
         if name not in spec.inputs:
             raise RequestError(f"Found the input {name!r}, expected {_one_of(name, spec.inputs)}.")
         found = Path(path)
+        called = f" ({found.name})" if found.suffix else ""  # without a suffix it may be a folder, named after whom
         if not os.path.exists(found):
             raise RequestError(
-                f"Found nothing at the path of the input {name} ({found.name}), expected a file or a DICOM folder. "
+                f"Found nothing at the path of the input {name}{called}, expected a file or a DICOM folder. "
                 "Check the path; is the drive connected?"
             )
         if not os.access(found, os.R_OK | (os.X_OK if found.is_dir() else 0)):
             raise RequestError(
-                f"Found that the input {name} ({found.name}) may not be read, expected read permission. "
+                f"Found that the input {name} ({shown_name(found)}) may not be read, expected read permission. "
                 "Copy it to a folder of yours, or have its permissions changed."
             )
     missing = [name for name, one in spec.inputs.items() if one.required and name not in inputs]

@@ -3,8 +3,9 @@
 One JSON object a line on stdin:  {"id": "7", "command": "run", "request": {...}}, {"command": "cancel", "id": "7"},
 {"command": "ping"}, {"command": "shutdown"}.
 One JSON object a line on stdout: {"id": "7", "event": ...} with event ready, progress (fraction, text), log (text),
-result (outputs, report, warnings), error (kind "refused" or "cancelled", message, log) or pong. Whatever else is
-printed, by libraries too, goes to stderr. Runs keep their order; ping and cancel are answered at once. The process ends
+result (outputs, report, warnings), error (kind "refused" or "cancelled", message, log, suggestion: null, or the
+parameter, value and effect that would help) or pong. Whatever else is printed, by libraries too, goes to stderr. Runs
+keep their order; ping and cancel are answered at once. The process ends
 with its stdin or its parent, whichever goes first: the run under way is cancelled, and its workspace removed.
 """
 
@@ -20,6 +21,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from typing import IO, Any
 
 from SlicerSynthReg.request import Cancelled, Request, RequestError
@@ -71,7 +73,8 @@ class Worker:
             message = json.loads(line)
             command = message["command"]
         except (ValueError, KeyError, TypeError):
-            self._refuse(None, 'Found a line that is no JSON object with a "command", expected one object a line.')
+            told = 'Found a line that is no JSON object with a "command", expected one object a line.'
+            self._refuse(None, RequestError(told))
             return
         if command == "run":
             self._queue.put(message)
@@ -82,7 +85,8 @@ class Worker:
         elif command == "shutdown":
             self._queue.put(None)
         else:
-            self._refuse(message.get("id"), f"Found {command!r}, expected run, cancel, ping or shutdown.")
+            told = f"Found {command!r}, expected run, cancel, ping or shutdown."
+            self._refuse(message.get("id"), RequestError(told))
 
     def _run(self, message: dict[str, Any]) -> None:
         own = message.get("id")
@@ -98,15 +102,17 @@ class Worker:
             result = run(Request.from_json(message.get("request")), progress, self._tasks)
             self._say(own, "result", **result.to_json())
         except Cancelled:
-            self._say(own, "error", kind="cancelled", message="Cancelled; nothing was written.", log=None)
+            nothing = RequestError("Cancelled; nothing was written.")
+            self._refuse(own, nothing, "cancelled")
         except RequestError as error:
-            self._refuse(own, str(error), error.log)
+            self._refuse(own, error)
         finally:
             logging.getLogger("SlicerSynthReg").removeHandler(logs)
             self._unwanted.discard(own)
 
-    def _refuse(self, own: Any, message: str, log: str | None = None) -> None:
-        self._say(own, "error", kind="refused", message=message, log=log)
+    def _refuse(self, own: Any, error: RequestError, kind: str = "refused") -> None:
+        suggestion = asdict(error.suggestion) if error.suggestion else None
+        self._say(own, "error", kind=kind, message=error.text, log=error.log, suggestion=suggestion)
 
     def _say(self, own: Any, event: str, **more: Any) -> None:
         line = json.dumps({"id": own, "event": event, **more}, default=str)

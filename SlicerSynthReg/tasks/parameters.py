@@ -5,13 +5,15 @@ Imports no torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """One parameter. kind: bool, int, float or str; low, high: inclusive; changes_result: whether it is hashed."""
+    """One parameter. kind: bool, int, float or str; low, high: inclusive; changes_result: whether it is hashed;
+    personal: whether its value can lead to a patient, so that no report or log records it."""
 
     name: str
     kind: type
@@ -21,6 +23,7 @@ class ParameterSpec:
     low: float | None = None
     high: float | None = None
     changes_result: bool = True
+    personal: bool = False
 
 
 def parameter(kind: type, default: Any, help: str, **more: Any) -> Any:
@@ -39,15 +42,25 @@ class RegisterParameters:
     )
     refine: bool = parameter(bool, True, "Refine the network's answer on this pair.")
     affine_only: bool = parameter(bool, False, "Stop after the affine stage.")
-    device: str = parameter(str, "auto", "Where to compute.", choices=("auto", "cpu", "cuda"), changes_result=False)
+    device: str = parameter(
+        str,
+        "auto",
+        "Where to compute: auto takes a CUDA graphics card where there is one, else the processor.",
+        choices=("auto", "cpu", "cuda"),
+        changes_result=False,
+    )
     threads: int | None = parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
     assume_geometry: bool = parameter(bool, False, "Take images without a position in their header as centred R, A, S.")
     replace_nonfinite: float | None = parameter(float, None, "Value put in place of NaN and infinite voxels.")
     interpolate_gaps: bool = parameter(bool, False, "Fill missing DICOM slices linearly.")
     fixed_frame: int | None = parameter(int, None, "Which frame of a 4-D fixed image (0 = first).", low=0)
     moving_frame: int | None = parameter(int, None, "Which frame of a 4-D moving image (0 = first).", low=0)
-    fixed_series: str | None = parameter(str, None, "Series UID, where the fixed DICOM folder holds several.")
-    moving_series: str | None = parameter(str, None, "Series UID, where the moving DICOM folder holds several.")
+    fixed_series: str | None = parameter(
+        str, None, "Number or UID of the series, where the fixed DICOM folder holds several.", personal=True
+    )
+    moving_series: str | None = parameter(
+        str, None, "Number or UID of the series, where the moving DICOM folder holds several.", personal=True
+    )
 
 
 @dataclass(frozen=True)
@@ -63,3 +76,12 @@ class ApplyParameters:
 def parameter_specs(record: type) -> dict[str, ParameterSpec]:
     """The parameters of one record, by name, in its order."""
     return {f.name: ParameterSpec(name=f.name, default=f.default, **f.metadata) for f in fields(record)}
+
+
+def recorded(record: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as reports and logs may show them: personal ones that were given are named without their value."""
+    specs = parameter_specs(record)
+    return {
+        name: "given, not recorded" if specs[name].personal and value is not None else value
+        for name, value in values.items()
+    }

@@ -20,22 +20,20 @@ from SlicerSynthReg.report.html import write_page
 from SlicerSynthReg.report.page import registration_page
 from SlicerSynthReg.report.picture import png_bytes, registration_picture
 from SlicerSynthReg.report.record import RegistrationReport
-from SlicerSynthReg.request import Progress, Request, TaskOutcome
+from SlicerSynthReg.request import Progress, Request, TaskOutcome, shown_name
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Displacement, Transform
 from SlicerSynthReg.space.voting import resample_labels
 from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig, Stopwatch, align
-from SlicerSynthReg.tasks.parameters import RegisterParameters
+from SlicerSynthReg.tasks.model import chosen_card
+from SlicerSynthReg.tasks.parameters import RegisterParameters, recorded
 from SlicerSynthReg.volume.landmarks import Landmarks, read_landmarks, write_landmarks
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import read_transform, write_transform
 from SlicerSynthReg.volume.volume import Volume, VolumeError
 from SlicerSynthReg.volume.write import write_volume
-from SlicerSynthReg.weights.registry import Card, available, read_card
+from SlicerSynthReg.weights.registry import Card, read_card
 
-DEFAULT_MODEL = "synthmorph-brains"
-NO_MODEL = "none"
-"""Asks for MIND descriptors instead of a network."""
 SPACING_MM = 2.0
 MEASURED_MM = 4.0
 """Inverse consistency is measured at points this far apart."""
@@ -123,13 +121,6 @@ def _moved(inputs: Inputs, forward: Transform) -> Moved:
     return Moved(moving.resampled(grid, dense), moving.resampled(grid), labels, jacobian_map(dense, grid), dense)
 
 
-def chosen_card(name: str | None) -> Card | None:
-    """The model asked for, else the brain model where it is installed, else none."""
-    if name == NO_MODEL or (name is None and DEFAULT_MODEL not in available()):
-        return None
-    return read_card(name or DEFAULT_MODEL)
-
-
 @lru_cache(maxsize=2)
 def _model(name: str) -> SynthMorph:
     """Kept between the requests of one worker."""
@@ -143,7 +134,7 @@ def _read(request: Request, parameters: RegisterParameters) -> Inputs:
         return read_volume(
             paths[which],
             frame=getattr(parameters, f"{which}_frame"),
-            series_uid=getattr(parameters, f"{which}_series"),
+            series=getattr(parameters, f"{which}_series"),
             assume_geometry=parameters.assume_geometry,
             replace_nonfinite=parameters.replace_nonfinite,
             interpolate_gaps=parameters.interpolate_gaps,
@@ -223,10 +214,10 @@ def _measured(
         points = inputs.fixed_landmarks.points_mm, inputs.moving_landmarks.points_mm
         tre_before, tre_after = target_error(*points).mean_mm, target_error(*points, forward).mean_mm
     return RegistrationReport(
-        fixed_name=Path(request.inputs["fixed"]).name,
-        moving_name=Path(request.inputs["moving"]).name,
+        fixed_name=shown_name(request.inputs["fixed"]),
+        moving_name=shown_name(request.inputs["moving"]),
         model=card.name if card else "MIND descriptors, no network",
-        config={k: v for k, v in request.parameters.items() if v is not None},
+        config={k: v for k, v in recorded(RegisterParameters, request.parameters).items() if v is not None},
         stages={},
         folding_share=regular.folding_share,
         jacobian_min=regular.jacobian_min,

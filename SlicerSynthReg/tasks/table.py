@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
+from SlicerSynthReg.tasks.model import chosen_card
 from SlicerSynthReg.tasks.parameters import ApplyParameters, ParameterSpec, RegisterParameters, parameter_specs
 
 Task = Callable[[Request, Path, Progress], TaskOutcome]
@@ -23,12 +24,14 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """load: imports and returns the task's function, called with a validated request and an empty workspace folder."""
+    """load: imports and returns the task's function, called with a validated request and an empty workspace folder.
+    weights: hash of the model that these parameters choose, "" for none; new weights make an old result outdated."""
 
     help: str
     inputs: Mapping[str, InputSpec]
     parameters: type
     load: Callable[[], Task]
+    weights: Callable[[Mapping[str, Any]], str] = lambda parameters: ""
 
     def parameter_specs(self) -> dict[str, ParameterSpec]:
         return parameter_specs(self.parameters)
@@ -38,6 +41,11 @@ def _register() -> Task:
     from SlicerSynthReg.tasks.register import register_task
 
     return register_task
+
+
+def _weights_to_register(parameters: Mapping[str, Any]) -> str:
+    card = chosen_card(parameters["model"])
+    return card.sha256 if card else ""
 
 
 def _apply() -> Task:
@@ -56,7 +64,7 @@ TASKS: Mapping[str, TaskSpec] = {
             "fixed": InputSpec(f"Image that stays: {_IMAGE}.", required=True),
             "moving": InputSpec(f"Image that is moved: {_IMAGE}.", required=True),
             "fixed_labels": InputSpec("Label map on the fixed image's grid; with the moving one, Dice is reported."),
-            "moving_labels": InputSpec("Label map on the moving image's grid; it is moved as well."),
+            "moving_labels": InputSpec("Label map in the moving image's space; it is moved as well."),
             "fixed_mask": InputSpec("Region of the fixed image that counts (non-zero voxels)."),
             "moving_mask": InputSpec("Region of the moving image that counts (non-zero voxels)."),
             "fixed_landmarks": InputSpec(f"Points of the fixed image ({_POINTS}), to measure the error."),
@@ -65,6 +73,7 @@ TASKS: Mapping[str, TaskSpec] = {
         },
         parameters=RegisterParameters,
         load=_register,
+        weights=_weights_to_register,
     ),
     "apply": TaskSpec(
         help="Apply a saved transform to an image, a label map or landmarks.",

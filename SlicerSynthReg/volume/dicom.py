@@ -16,19 +16,18 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 
-from SlicerSynthReg.space.grid import GeometryError, Grid
+from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.volume.lps import flip_affine
-from SlicerSynthReg.volume.raster import Raster, require_memory
-from SlicerSynthReg.volume.volume import VolumeError
+from SlicerSynthReg.volume.raster import Raster, placed_grid, require_memory
+from SlicerSynthReg.volume.volume import VolumeError, WayOut
 
 _SAME_PLACE_MM = 0.01
 _UNEVEN = 0.05
 
 
-def read_dicom(folder: Path, series_uid: str | None, interpolate_gaps: bool, max_bytes: int | None) -> Raster:
+def read_dicom(folder: Path, wanted: str | None, interpolate_gaps: bool, max_bytes: int | None) -> Raster:
     """The one image series under `folder`, or the one asked for; see read_volume for the options."""
-    series = _series_under(folder)
-    slices = _sorted(_without_copies(_chosen(series, series_uid)))
+    slices = _sorted(_without_copies(_chosen(_series_under(folder), wanted)))
     first = slices[0]
     require_memory((first.Columns, first.Rows, len(slices)), 4, max_bytes)
     origins = np.array([[float(x) for x in s.ImagePositionPatient] for s in slices])
@@ -36,8 +35,8 @@ def read_dicom(folder: Path, series_uid: str | None, interpolate_gaps: bool, max
     gaps = _uneven_gaps(slices, along)
     if gaps and not interpolate_gaps:
         raise VolumeError(
-            f"Found uneven slice spacing: {gaps}; expected equal steps. Fetch the missing slices, or pass "
-            "interpolate_gaps=True to fill in linearly between the slices there are (intensity images only)."
+            f"Found uneven slice spacing: {gaps}; expected equal steps. Fetch the missing slices.",
+            WayOut("interpolate_gaps", True, "fill in linearly between the slices there are (not for label maps)"),
         )
     values = np.stack([_pixels(s) for s in slices], axis=-1)
     if gaps:
@@ -72,23 +71,41 @@ def _series_under(folder: Path) -> dict[str, list[pydicom.Dataset]]:
     return series
 
 
-def _chosen(series: dict[str, list[pydicom.Dataset]], series_uid: str | None) -> list[pydicom.Dataset]:
-    if series_uid is None and len(series) == 1:
+def _chosen(series: dict[str, list[pydicom.Dataset]], wanted: str | None) -> list[pydicom.Dataset]:
+    """The series of that number or UID; the only one where none is asked for."""
+    if wanted is None and len(series) == 1:
         return next(iter(series.values()))
-    if series_uid in series:
-        return series[str(series_uid)]
-    listing = "; ".join(f"{uid}: {_described(headers)}" for uid, headers in series.items())
-    wanted = "one" if series_uid is None else f"series {series_uid}"
-    raise VolumeError(f"Found {len(series)} series ({listing}), expected {wanted}. Choose one with series_uid=.")
+    numbered = _numbered(series)
+    found = series.get(str(wanted)) or numbered.get(str(wanted))
+    if found:
+        return found
+    listing = "; ".join(f"{number}: {_described(headers)}" for number, headers in numbered.items())
+    raise VolumeError(
+        f"Found {len(series)} series ({listing}), expected {'one' if wanted is None else 'the one asked for'}. "
+        "Keep one in the folder.",
+        WayOut("series", next(iter(numbered)), "choose one by its number in this list"),
+    )
+
+
+def _numbered(series: dict[str, list[pydicom.Dataset]]) -> dict[str, list[pydicom.Dataset]]:
+    """By series number; where several series share one, 5.1, 5.2 and so on in the order of their UIDs.
+
+    UIDs lead to a patient, so no message shows them.
+    """
+    alike: dict[str, list[str]] = {}
+    for uid in sorted(series):
+        alike.setdefault(str(series[uid][0].get("SeriesNumber") or 0), []).append(uid)
+    return {
+        number if len(uids) == 1 else f"{number}.{place}": series[uid]
+        for number, uids in sorted(alike.items(), key=lambda item: float(item[0]))
+        for place, uid in enumerate(uids, start=1)
+    }
 
 
 def _described(headers: list[pydicom.Dataset]) -> str:
     first = headers[0]
     localiser = ", localiser" if all(_is_localiser(h) for h in headers) else ""
-    return (
-        f"{first.get('Modality', '?')} number {first.get('SeriesNumber', '?')}, "
-        f"{len(headers)} slices of {first.Columns} x {first.Rows}{localiser}"
-    )
+    return f"{first.get('Modality', '?')}, {len(headers)} slices of {first.Columns} x {first.Rows}{localiser}"
 
 
 def _is_localiser(header: pydicom.Dataset) -> bool:
@@ -189,10 +206,7 @@ def _grid(first: pydicom.Dataset, origins: np.ndarray) -> Grid:
         )
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1], lps[:3, 2], lps[:3, 3] = row * across, column * down, step, origins[0]
-    try:
-        return Grid((int(first.Columns), int(first.Rows), len(origins)), flip_affine(lps))
-    except GeometryError as error:
-        raise VolumeError(f"In a DICOM series: {error}") from None
+    return placed_grid((int(first.Columns), int(first.Rows), len(origins)), flip_affine(lps))
 
 
 def _pixels(header: pydicom.Dataset) -> np.ndarray:

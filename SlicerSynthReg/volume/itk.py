@@ -16,6 +16,7 @@ from SlicerSynthReg.volume.raster import (
     assumed_grid,
     frames_wanted,
     missing_geometry,
+    placed_grid,
     require_memory,
 )
 from SlicerSynthReg.volume.volume import VolumeError
@@ -55,11 +56,11 @@ def read_itk(path: Path, frame: Frame, assume_geometry: bool, max_bytes: int | N
     if len(size) == 2:
         array = array[None]
     values = np.transpose(array, (2, 1, 0, 3))
-    grid = itk_grid(image)
+    shape, affine = _placement(image)
     if not located:
-        grid = assumed_grid(grid.shape, grid.spacing)
+        affine = assumed_grid(shape, np.linalg.norm(affine[:3, :3], axis=0)).affine
     to_mm = _MM_PER_UNIT.get(header.get("space units", "mm").replace('"', " ").split()[0].lower(), 1.0)
-    grid = Grid(grid.shape, np.diag([to_mm, to_mm, to_mm, 1.0]) @ grid.affine)
+    grid = placed_grid(shape, np.diag([to_mm, to_mm, to_mm, 1.0]) @ affine)
     return Raster(values[..., chosen].copy(), grid)
 
 
@@ -97,14 +98,18 @@ def _require_intact(path: Path, header: dict[str, str], data_start: int) -> None
 
 def itk_grid(image: sitk.Image) -> Grid:
     """Grid (RAS mm) of an ITK image of 2, 3 or 4 dimensions; a 2-D image becomes one slice."""
+    return Grid(*_placement(image))
+
+
+def _placement(image: sitk.Image) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Shape, and index -> RAS in the file's unit."""
     dimension = image.GetDimension()
     axes = np.array(image.GetDirection()).reshape(dimension, dimension) * np.array(image.GetSpacing())
     count = min(dimension, 3)
     affine = np.eye(4)
     affine[:count, :count] = axes[:count, :count]
     affine[:count, 3] = image.GetOrigin()[:count]
-    shape = (*image.GetSize(), 1)[:3]
-    return Grid(shape, flip_affine(affine))
+    return (*image.GetSize(), 1)[:3], flip_affine(affine)
 
 
 def itk_image(values: np.ndarray, grid: Grid) -> sitk.Image:

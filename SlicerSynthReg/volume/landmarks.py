@@ -56,14 +56,15 @@ def read_landmarks(path: str | os.PathLike[str]) -> Landmarks:
         points, labels, system = reader(path.read_text(encoding="utf-8-sig"))
         landmarks = Landmarks(np.array(points, dtype=np.float64).reshape(-1, 3), tuple(labels))
     except VolumeError as error:
-        raise VolumeError(f"{path.name}: {error}") from error
+        raise VolumeError(error.text, path=path) from error
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise VolumeError(
-            f"{path.name}: Found contents that are no landmarks ({error}), expected three coordinates in mm a point. "
-            "Export the points again from Slicer, or as a CSV with columns x, y, z."
+            f"Found contents that are no landmarks ({error}), expected three coordinates in mm a point. "
+            "Export the points again from Slicer, or as a CSV with columns x, y, z.",
+            path=path,
         ) from error
     if not points:
-        raise VolumeError(f"{path.name}: Found no points, expected at least one. Place landmarks and save again.")
+        raise VolumeError("Found no points, expected at least one. Place landmarks and save again.", path=path)
     return landmarks if system == "RAS" else Landmarks(flip_vectors(landmarks.points_mm), landmarks.labels)
 
 

@@ -20,6 +20,7 @@ from SlicerSynthReg.volume.raster import (
     assumed_grid,
     frames_wanted,
     missing_geometry,
+    placed_grid,
     require_memory,
 )
 from SlicerSynthReg.volume.volume import VolumeError
@@ -35,11 +36,11 @@ def read_nifti(path: Path, frame: Frame, assume_geometry: bool, max_bytes: int |
     shape = tuple(int(n) for n in image.shape)
     dtype = header.get_data_dtype()
     if len(shape) == 5 and int(header["intent_code"]) in VECTOR_INTENTS:
-        raise VolumeError("Found a displacement field, expected an image. Read it with read_transform.")
+        raise VolumeError("Found a displacement field, expected an image. Give it as a transform.")
     if dtype.kind not in "iuf":
         raise VolumeError(f"Found voxels of type {dtype}, expected real numbers. Convert colour or complex images.")
     if np.prod(shape[4:]) != 1:
-        raise VolumeError(f"Found {len(shape)} dimensions {shape}, expected 3, or 4 with frame=. Split the file first.")
+        raise VolumeError(f"Found {len(shape)} dimensions {shape}, expected 3 or 4. Split the file first.")
     spatial = (shape[0], shape[1], shape[2] if len(shape) > 2 else 1)
     chosen = frames_wanted(shape[3] if len(shape) > 3 else 1, frame)
     require_memory((*spatial, chosen.stop - chosen.start), dtype.itemsize, max_bytes)
@@ -75,4 +76,4 @@ def nifti_grid(header: Nifti1Header, shape: tuple[int, int, int], assume_geometr
         if not assume_geometry:
             raise missing_geometry("neither sform nor qform (both codes are 0)")
         return assumed_grid(shape, np.asarray(header["pixdim"][1:4], dtype=np.float64) * to_mm)
-    return Grid(shape, np.diag([to_mm, to_mm, to_mm, 1.0]) @ affine)
+    return placed_grid(shape, np.diag([to_mm, to_mm, to_mm, 1.0]) @ affine)

@@ -9,10 +9,12 @@ import numpy as np
 import psutil
 import torch
 
-from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.volume.volume import Volume, VolumeError
+from SlicerSynthReg.space.grid import GeometryError, Grid
+from SlicerSynthReg.volume.volume import Volume, VolumeError, WayOut
 
 Frame = Union[int, str, None]
+_SPACING_MM = (1e-3, 100.0)
+"""Beyond these a header's unit is wrong: from a micrometre (microscopy) to the thickest localiser."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +29,9 @@ class Raster:
         """float32 scalars or int32 labels, refused when they hold what no method can use."""
         if min(self.grid.shape) == 1 and not allow_degenerate:
             raise VolumeError(
-                f"Found a single slice ({self.grid.shape} voxels), expected a 3-D volume. Choose the whole series, "
-                "or pass allow_degenerate=True to read the slice as it is."
+                f"Found a single slice ({' x '.join(map(str, self.grid.shape))} voxels), expected a 3-D volume. "
+                "Choose the whole series.",
+                WayOut("allow_degenerate", True, "read the slice as it is"),
             )
         channels_first = np.moveaxis(self.values, -1, 0)
         if kind == "labels":
@@ -44,15 +47,16 @@ def _checked_scalars(data: torch.Tensor, replace_nonfinite: float | None, allow_
     if count and replace_nonfinite is None:
         raise VolumeError(
             f"Found {count} of {data.numel()} voxels that are NaN or infinite, expected finite intensities. "
-            "Repair the image, or pass replace_nonfinite=0.0 (or another background value)."
+            "Repair the image.",
+            WayOut("replace_nonfinite", 0.0, "put 0 (or another background value) in their place"),
         )
     if count:
         data[broken] = float(replace_nonfinite or 0.0)
     low, high = float(data.min()), float(data.max())
     if low == high and not allow_degenerate:
         raise VolumeError(
-            f"Found a constant image (every voxel is {low:g}), expected some contrast. Check the export, "
-            "or pass allow_degenerate=True to read it as it is."
+            f"Found a constant image (every voxel is {low:g}), expected some contrast. Check the export.",
+            WayOut("allow_degenerate", True, "read it as it is"),
         )
     return data
 
@@ -63,8 +67,8 @@ def _as_labels(values: np.ndarray) -> torch.Tensor:
         if fractional.any():
             raise VolumeError(
                 f"Found {int(fractional.sum())} voxels that are no whole numbers (such as {values[fractional][0]:g}), "
-                "expected integer labels. Read intensities and probabilities with kind='scalar', or resample the "
-                "label map by nearest neighbour."
+                "expected integer labels. Give intensities as an image, not as labels; if this is a label map, "
+                "resample it by nearest neighbour."
             )
     low, high = values.min(), values.max()
     limits = np.iinfo(np.int32)
@@ -79,11 +83,12 @@ def frames_wanted(count: int, frame: Frame) -> slice:
         return slice(0, count)
     if frame is None:
         raise VolumeError(
-            f"Found {count} frames or components, expected a 3-D volume with one. Choose frame=0 to {count - 1}, "
-            "or frame='all' to keep them as channels."
+            f"Found {count} frames or components, expected a 3-D volume with one. Save the one that counts as a file.",
+            WayOut("frame", 0, f"use the first (numbered 0 to {count - 1})"),
         )
     if isinstance(frame, str) or not 0 <= frame < count:
-        raise VolumeError(f"Found frame={frame!r}, expected 'all' or a number from 0 to {count - 1}.")
+        frames = f"a number from 0 to {count - 1}" if count > 1 else "0, as there is only one"
+        raise VolumeError(f"Found that frame {frame} was asked for, expected {frames}. Choose one that exists.")
     return slice(frame, frame + 1)
 
 
@@ -98,15 +103,41 @@ def require_memory(shape: tuple[int, ...], bytes_per_voxel: int, max_bytes: int 
         )
 
 
+def placed_grid(shape: tuple[int, int, int], affine: np.ndarray) -> Grid:
+    """The grid a header tells of (index -> RAS mm). VolumeError when it cannot be one of an image."""
+    remedy = "Repair the header, or convert the image again from its original."
+    if not np.isfinite(affine).all():
+        raise VolumeError(f"Found NaN or infinite numbers in the header's affine, expected finite ones. {remedy}")
+    axes = affine[:3, :3]
+    spacing = np.linalg.norm(axes, axis=0)
+    low, high = _SPACING_MM
+    if (spacing > 0).all() and (spacing.min() < low or spacing.max() > high):
+        raise VolumeError(
+            f"Found voxels of {' x '.join(f'{s:.3g}' for s in spacing)} mm, expected {low:g} to {high:g} mm: the "
+            f"header's spacing or its unit is wrong. {remedy}"
+        )
+    if not (spacing > 0).all() or abs(np.linalg.det(axes / spacing)) < 1e-6:
+        raise VolumeError(
+            "Found a singular affine (two voxel axes run the same way, or one has no length), expected three "
+            f"independent axes. {remedy}"
+        )
+    try:
+        return Grid(shape, affine)
+    except GeometryError:
+        counts = " x ".join(map(str, shape))
+        raise VolumeError(f"Found {counts} voxels, expected three positive counts. {remedy}") from None
+
+
 def assumed_grid(shape: tuple[int, int, int], spacing: np.ndarray) -> Grid:
     """For files without geometry: axes i, j, k run right, anterior, superior; centred on the origin."""
     affine = np.diag([*np.where(spacing > 0, spacing, 1.0), 1.0])
     affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
-    return Grid(shape, affine)
+    return placed_grid(shape, affine)
 
 
 def missing_geometry(detail: str) -> VolumeError:
     return VolumeError(
         f"Found {detail}, expected a position and orientation in the header. Left and right cannot be told apart: "
-        "convert from the original DICOM, or pass assume_geometry=True to take the axes as right, anterior, superior."
+        "convert again from the original DICOM.",
+        WayOut("assume_geometry", True, "take the axes as right, anterior, superior"),
     )

@@ -90,11 +90,12 @@ def read_transform(path: str | os.PathLike[str], grid: Grid | None = None) -> Tr
             return _field(sitk.ReadImage(str(path), sitk.sitkVectorFloat64))
         return _from_itk(sitk.ReadTransform(str(path)), grid)
     except VolumeError as error:
-        raise VolumeError(f"{path.name}: {error}") from error
+        raise VolumeError(error.text, path=path) from error
     except Exception as error:  # every library has its own types for damaged files
         raise VolumeError(
-            f"{path.name}: Found a file that cannot be decoded, expected a 3-D ITK transform or displacement field. "
-            "It is truncated, damaged or of another type: export it again."
+            "Found a file that cannot be decoded, expected a 3-D ITK transform or displacement field. "
+            "It is truncated, damaged or of another type: export it again.",
+            path=path,
         ) from error
 
 
@@ -217,7 +218,7 @@ def _displacement(vectors_ras: np.ndarray, grid: Grid) -> Displacement:
 def _field(image: sitk.Image) -> Displacement:
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 3:
         found = f"{image.GetDimension()} dimensions, {image.GetNumberOfComponentsPerPixel()} components"
-        raise VolumeError(f"Found {found}, expected a 3-D displacement field with 3. Read images with read_volume.")
+        raise VolumeError(f"Found {found}, expected a 3-D displacement field with 3. Give images as images.")
     vectors = np.transpose(sitk.GetArrayFromImage(image), (2, 1, 0, 3))
     return _displacement(flip_vectors(vectors), itk_grid(image))
 
@@ -227,8 +228,8 @@ def _nifti_field(path: Path) -> Displacement:
     intent = int(image.header["intent_code"])
     if len(image.shape) != 5 or image.shape[3:] != (1, 3) or intent not in VECTOR_INTENTS:
         raise VolumeError(
-            f"Found shape {image.shape}, intent {intent}, expected (I, J, K, 1, 3), intent 1007 or 1006. Images are "
-            "read with read_volume; fields of FSL or SPM must be converted to ITK's form first."
+            f"Found shape {image.shape}, intent {intent}, expected (I, J, K, 1, 3), intent 1007 or 1006. An "
+            "image is no transform; fields of FSL or SPM must be converted to ITK's form first."
         )
     grid = nifti_grid(image.header, image.shape[:3], assume_geometry=False)
     vectors = np.asarray(image.dataobj)[:, :, :, 0]

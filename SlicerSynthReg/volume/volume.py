@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,8 +14,30 @@ from SlicerSynthReg.space.transform import Transform, resample
 KINDS = ("scalar", "labels")
 
 
+@dataclass(frozen=True)
+class WayOut:
+    """A keyword of the reading function that lets the file pass. effect: what it does, to follow "to"."""
+
+    keyword: str
+    value: Any
+    effect: str
+
+
 class VolumeError(ValueError):
-    """An image, transform file or landmark file that cannot be used as asked; found, expected, remedy."""
+    """An image, transform file or landmark file that cannot be used as asked; found, expected, remedy.
+
+    path: the file or folder, whose base name leads the message (a folder's own name is never told: exports are often
+    named after the patient). way_out: what the caller could allow; callers with other words for it use `text`.
+    """
+
+    def __init__(self, text: str, way_out: WayOut | None = None, path: Path | None = None) -> None:
+        super().__init__(text)
+        self.text, self.way_out, self.path = text, way_out, path
+
+    def __str__(self) -> str:
+        name = "" if self.path is None else "DICOM folder: " if self.path.is_dir() else f"{self.path.name}: "
+        out = self.way_out
+        return f"{name}{self.text}" + (f" Or pass {out.keyword}={out.value!r} to {out.effect}." if out else "")
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,6 +91,6 @@ def test_nothing_to_move_and_a_transform_that_is_none_are_refused(fixed, tmp_pat
     inputs = {"transform": str(tmp_path / "image.nii.gz"), "reference": str(tmp_path / "image.nii.gz")}
     with pytest.raises(RequestError, match="Found nothing to move"):
         run(Request("apply", inputs, str(tmp_path / "out")))
-    with pytest.raises(RequestError, match=r"image.nii.gz: Found shape .*expected"):
+    with pytest.raises(RequestError, match=r"Input transform \(image.nii.gz\): Found shape .*expected"):
         run(Request("apply", {**inputs, "image": inputs["reference"]}, str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()

@@ -181,7 +181,7 @@ def test_the_same_requests_on_dask(transforms, tmp_path, monkeypatch):
         results = run_batch(transforms, tmp_path / "out", scheduler=cluster.scheduler_address)
         again = run_batch(transforms, tmp_path / "out", scheduler=cluster.scheduler_address)
     assert [r.status for r in results] == ["done", "failed"] and [r.status for r in again] == ["skipped", "failed"]
-    assert "image.nii: Found shape" in results[1].message
+    assert "(image.nii): Found shape" in results[1].message
     assert (tmp_path / "out" / "a" / "moved_image.nii.gz").is_file()
 
 

@@ -68,7 +68,9 @@ def test_labels_must_be_whole(tmp_path, suffix):
     values = np.zeros((3, 4, 5), np.float32)
     values[1, 1, 1:3] = 2.5
     _save(path, values)
-    with pytest.raises(VolumeError, match=r"Found 2 voxels that are no whole numbers \(such as 2.5\).*kind='scalar'"):
+    with pytest.raises(
+        VolumeError, match=r"Found 2 voxels that are no whole numbers \(such as 2.5\).*Give intensities as an image"
+    ):
         read_volume(path, "labels")
     values[1, 1, 1:3] = 7
     _save(path, values)
@@ -124,7 +126,7 @@ def test_flipped_bits_in_compressed_voxels_are_noticed(tmp_path, scalar, suffix,
 
 def test_an_unknown_suffix_names_the_known_ones(tmp_path):
     (tmp_path / "scan.dcm").write_bytes(b"x")
-    with pytest.raises(VolumeError, match=r"Found the file scan.dcm, expected .nii.gz.*folder that holds the series"):
+    with pytest.raises(VolumeError, match=r"scan.dcm: Found a file of another type, .*folder that holds the series"):
         read_volume(tmp_path / "scan.dcm")
     with pytest.raises(FileNotFoundError, match="Found nothing at .*Check the path"):
         read_volume(tmp_path / "absent.nii")
@@ -166,7 +168,7 @@ def test_a_singular_affine_is_refused(tmp_path, scalar):
     head = bytearray(path.read_bytes())
     head[280:328] = bytes(48)
     path.write_bytes(head)
-    with pytest.raises(VolumeError, match="image.nii: Found an affine whose axes are linearly dependent"):
+    with pytest.raises(VolumeError, match="image.nii: Found a singular affine .*Repair the header"):
         read_volume(path)
 
 
@@ -182,7 +184,7 @@ def test_colour_complex_and_displacements_are_no_volumes(tmp_path):
     field = nibabel.Nifti1Image(np.zeros((3, 4, 5, 1, 3), np.float32), np.eye(4))
     field.header["intent_code"] = 1007
     nibabel.save(field, tmp_path / "field.nii")
-    with pytest.raises(VolumeError, match="Found a displacement field.*read_transform"):
+    with pytest.raises(VolumeError, match="Found a displacement field.*as a transform"):
         read_volume(tmp_path / "field.nii")
     nibabel.save(nibabel.Nifti1Image(np.zeros((3, 4, 5, 2, 3), np.float32), np.eye(4)), tmp_path / "five.nii")
     with pytest.raises(VolumeError, match="Found 5 dimensions"):

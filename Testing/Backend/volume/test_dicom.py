@@ -165,12 +165,28 @@ def test_several_series_are_listed_and_one_is_chosen_even_in_a_subfolder(scanner
     for k in range(3):
         scanner.slice(k, f"deeper/{k}", SeriesNumber=6, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     message = _refused(scanner.folder)
-    assert f"{first}: MR number 5, 6 slices of 11 x 13;" in message
-    assert f"{scanner.series}: MR number 6, 3 slices of 11 x 13, localiser" in message
-    assert "series_uid=" in message
-    np.testing.assert_array_equal(read_volume(scanner.folder, series_uid=first).data[0].numpy(), mine)
-    assert read_volume(scanner.folder, series_uid=scanner.series).data.shape[3] == 3
-    assert "expected series 9.9" in _refused(scanner.folder, series_uid="9.9")
+    assert "Found 2 series (5: MR, 6 slices of 11 x 13; 6: MR, 3 slices of 11 x 13, localiser)" in message
+    assert "Or pass series='5' to" in message and first not in message
+    np.testing.assert_array_equal(read_volume(scanner.folder, series=first).data[0].numpy(), mine)
+    assert read_volume(scanner.folder, series=scanner.series).data.shape[3] == 3
+    assert read_volume(scanner.folder, series="6").data.shape[3] == 3
+    assert "expected the one asked for" in _refused(scanner.folder, series="9.9")
+
+
+def test_series_that_share_a_number_are_told_apart_by_their_place(scanner):
+    scanner.all()
+    counts = {scanner.series: SLICES}
+    for count in (3, 4):
+        scanner.series = generate_uid()
+        counts[scanner.series] = count
+        for k in range(count):
+            scanner.slice(k, f"{count}/{k}")
+    first, second, third = (counts[uid] for uid in sorted(counts))
+    message = _refused(scanner.folder)
+    assert f"(5.1: MR, {first} slices of 11 x 13; 5.2: MR, {second} slices" in message
+    assert not any(uid in message for uid in counts)
+    assert read_volume(scanner.folder, series="5.3").data.shape[3] == third
+    assert "expected the one asked for" in _refused(scanner.folder, series="5")
 
 
 def test_a_localiser_inside_the_series_is_named(scanner):

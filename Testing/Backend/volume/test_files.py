@@ -90,9 +90,9 @@ def test_channels_come_back_when_asked_for_and_only_then(tmp_path, scalar, suffi
     write_volume(two, path)
     torch.testing.assert_close(read_volume(path, frame="all").data, two.data, rtol=0, atol=0)
     torch.testing.assert_close(read_volume(path, frame=1).data, two.data[1:], rtol=0, atol=0)
-    with pytest.raises(VolumeError, match="Found 2 frames .* Choose frame=0 to 1, or frame='all'"):
+    with pytest.raises(VolumeError, match="Found 2 frames .* Or pass frame=0 to use the first .numbered 0 to 1"):
         read_volume(path)
-    with pytest.raises(VolumeError, match="Found frame=2"):
+    with pytest.raises(VolumeError, match="Found that frame 2 was asked for, expected a number from 0 to 1"):
         read_volume(path, frame=2)
 
 
@@ -171,11 +171,17 @@ def test_nrrd_without_an_anatomical_space_is_refused_unless_assumed(tmp_path):
 
 @pytest.mark.parametrize(("code", "to_mm"), [(0, 1.0), (1, 1000.0), (2, 1.0), (3, 0.001)])
 def test_nifti_units(tmp_path, scalar, code, to_mm):
-    image = nibabel.Nifti1Image(scalar.data[0].numpy(), scalar.grid.affine)
+    affine = np.diag([1 / to_mm] * 3 + [1]) @ scalar.grid.affine
+    image = nibabel.Nifti1Image(scalar.data[0].numpy(), affine)
     image.header["xyzt_units"] = code + 8
     nibabel.save(image, tmp_path / "image.nii")
     expected = Grid(scalar.grid.shape, np.diag([to_mm] * 3 + [1]) @ nibabel.load(tmp_path / "image.nii").affine)
     assert read_volume(tmp_path / "image.nii").grid.same_as(expected, 1e-6)
+    if to_mm != 1:
+        image.set_sform(np.diag([2.0 if to_mm > 1 else 0.5] * 3 + [1]))
+        nibabel.save(image, tmp_path / "image.nii")
+        with pytest.raises(VolumeError, match=r"Found voxels of .* mm, expected 0.001 to 100 mm: .*unit is wrong"):
+            read_volume(tmp_path / "image.nii")
 
 
 def _nifti(path, grid: Grid, sform: int, qform: int, slope: float = 1.0, inter: float = 0.0) -> np.ndarray:
