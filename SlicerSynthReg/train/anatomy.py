@@ -38,7 +38,7 @@ class AnatomyTaskConfig:
     sides: int = 2
     view: ViewConfig = field(
         default_factory=lambda: ViewConfig(
-            DeformConfig((8, 16, 32), 1.0, 5, 20.0, 22.0, 0.12, 0.08, (1.9, 2.6)),
+            DeformConfig((8, 16, 32), 1.0, 5, 20.0, 32.0, 0.12, 0.08, (1.9, 2.8)),
             ContrastConfig(scan_like=0.6),
             ArtefactConfig(thick_slices=0.2, crop=0.1),
         )
