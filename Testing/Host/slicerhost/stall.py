@@ -1,0 +1,83 @@
+"""How long the event loop stands still: what a user feels as a frozen window.
+
+A timer ticks every few milliseconds; a gap between two ticks is time in which no click, no redraw and no other timer
+was served. The time that the system gave this thread's core to others meanwhile (Linux tells it) is taken off, so
+that a busy machine does not fail a test; a gap left is this process's own. A second thread notes where the main one
+is during it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PySide6 import QtCore
+
+_TICK_MS = 2
+_SAMPLE_S = 0.01
+
+
+@dataclass
+class Stall:
+    """The longest gap so far, in milliseconds without waiting for a core; where the main thread was in its midst."""
+
+    longest_ms: float = 0.0
+    where: str = ""
+    ticks: int = 0
+
+    def __str__(self) -> str:
+        return f"the event loop stood still for {self.longest_ms:.0f} ms ({self.ticks} ticks)\n{self.where}"
+
+
+def _waited_ms() -> float:
+    """Milliseconds that this thread was ready to run and had no core."""
+    schedule = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+    return int(schedule.read_text().split()[1]) / 1e6 if schedule.exists() else 0.0
+
+
+@contextmanager
+def stall_meter() -> Iterator[Stall]:
+    """Measures from here to the end of the block, which must run the event loop (`panel.wait_until`)."""
+    stall = Stall()
+    main = threading.get_ident()
+    last = [time.perf_counter() * 1e3, _waited_ms()]
+    samples: list[tuple[float, str]] = []
+    done = threading.Event()
+
+    def close_gap() -> None:
+        now, waited = time.perf_counter() * 1e3, _waited_ms()
+        gap = now - last[0] - (waited - last[1])
+        if gap > stall.longest_ms:
+            stall.longest_ms = gap
+            inside = [place for moment, place in samples if moment > last[0]]
+            stall.where = inside[len(inside) // 2] if inside else ""
+        last[:] = now, waited
+        samples.clear()
+        stall.ticks += 1
+
+    def watch() -> None:
+        while not done.wait(_SAMPLE_S):
+            moment = time.perf_counter() * 1e3
+            if moment - last[0] > 2 * _SAMPLE_S * 1e3:
+                frame = sys._current_frames().get(main)
+                samples.append((moment, "".join(traceback.format_stack(frame)[-6:])))
+
+    timer = QtCore.QTimer()
+    timer.setTimerType(QtCore.Qt.PreciseTimer)
+    timer.timeout.connect(close_gap)
+    timer.start(_TICK_MS)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield stall
+    finally:
+        close_gap()
+        timer.stop()
+        done.set()
+        watcher.join()
