@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from SlicerSynthReg.methods.synthmorph.model import SynthMorph, SynthMorphConfig
+from SlicerSynthReg.nets.unet import UNetConfig
+from SlicerSynthReg.report.curves import plot_training
+from SlicerSynthReg.space.transform import exponential
+from SlicerSynthReg.synth.contrast import Looks
+from SlicerSynthReg.train.loop import LoopConfig, train
+from SlicerSynthReg.train.pairs import make_pair
+from SlicerSynthReg.train.registration import (
+    LOSSES,
+    RegistrationTask,
+    RegistrationTaskConfig,
+    label_shares,
+    moved,
+)
+
+from .conftest import SMALL_MATCHING, SMALL_PAIRS, SMALL_UNET
+
+PAPERS = UNetConfig(2, 3, (8, 8, 8), finest=1, norm="none")
+
+
+def a_model(seed: int = 0) -> SynthMorph:
+    torch.manual_seed(seed)
+    return SynthMorph(SynthMorphConfig(SMALL_UNET, SMALL_MATCHING))
+
+
+def a_task(loss: str = "dice", network: str = "matching", freeze: bool = False, maps=None) -> RegistrationTask:
+    model = a_model()
+    config = RegistrationTaskConfig(loss, network, freeze, unet=PAPERS, pairs=SMALL_PAIRS)
+    return RegistrationTask(config, maps, model if network == "matching" else None, held_out=2)
+
+
+def a_known_pair(seed: int = 0):
+    looks = Looks.arbitrary(SMALL_PAIRS.shapes.labels)
+    return make_pair(SMALL_PAIRS, LOSSES["velocity"], [], looks, torch.Generator().manual_seed(seed))
+
+
+def test_shares_are_counted_in_blocks_of_eight_voxels():
+    """One block: three voxels of label 1, two of label 2, one of label 3, which counts as 1, and two not scored."""
+    labels = torch.tensor([1, 1, 2, 0, 3, 1, 0, 2], dtype=torch.uint8).view(1, 2, 2, 2)
+    both = torch.cat([labels, torch.full_like(labels, 2)], dim=3)
+    shares = label_shares(both, (None, 0, 1, 0))
+    assert shares.shape == (1, 2, 1, 1, 2)
+    assert shares[0, :, 0, 0].T.tolist() == [[0.5, 0.25], [0.0, 1.0]]
+
+
+def test_shares_are_pooled_indicators_of_every_label(seeded):
+    labels = torch.randint(0, 6, (1, 8, 6, 10), generator=seeded(0), dtype=torch.uint8)
+    planes = torch.stack([(labels == n).float() for n in range(6)], 1)
+    expected = torch.nn.functional.avg_pool3d(planes, 2)
+    assert torch.equal(label_shares(labels, tuple(range(6))), expected)
+
+
+@pytest.mark.parametrize("loss", ["velocity", "displacement"])
+def test_the_true_warp_costs_nothing_and_the_opposite_most(loss):
+    pair, task = a_known_pair(), a_task(loss)
+    right, still, wrong = (
+        float(task.unlike(pair, v, exponential(v, 5))) for v in (factor * pair.velocity for factor in (1, 0, -1))
+    )
+    assert right == 0 < still < wrong
+    if loss == "velocity":
+        assert wrong == pytest.approx(4 * still) and still == pytest.approx(float(pair.velocity.square().mean()))
+
+
+def test_the_displacement_is_compared_not_the_velocity():
+    pair = a_known_pair()
+    u = exponential(pair.velocity, 5)
+    assert float(a_task("displacement").unlike(pair, torch.full_like(u, 9.0), u)) == 0
+    assert float(a_task("velocity").unlike(pair, pair.velocity, torch.full_like(u, 9.0))) == 0
+    assert (u - pair.velocity).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("loss", ["dice", "mse", "ncc", "nmi", "hybrid"])
+def test_every_other_loss_prefers_the_true_warp_to_none(loss):
+    """The same pair looked at by each loss: labels, or images of one contrast."""
+    task = a_task(loss)
+    cheaper = 0
+    for seed in range(4):
+        pair = a_known_pair(seed)
+        pair = replace(pair, velocity=None, scans=(pair.fixed.labels[:, None] / 7, pair.moving.labels[:, None] / 7))
+        velocity = a_known_pair(seed).velocity
+        costs = [float(task.unlike(pair, v, exponential(v, 5))) for v in (velocity, 0 * velocity, -velocity)]
+        cheaper += costs[0] < min(costs[1:])
+    assert cheaper == 4
+
+
+def test_lambda_weighs_smoothness_except_where_the_truth_is_known():
+    for loss, recipe in LOSSES.items():
+        terms = {name: float(value.detach()) for name, value in a_task(loss).loss(5).items()}
+        rest = terms["loss"] - terms["unlike"]
+        if recipe.known:
+            assert rest == 0
+        else:
+            assert 0.099 * terms["smooth"] < rest < 10.1 * terms["smooth"], loss
+
+
+def test_the_papers_network_is_trained_at_lambda_one():
+    terms = {name: float(value.detach()) for name, value in a_task("dice", "unet").loss(5).items()}
+    assert terms["loss"] - terms["unlike"] == pytest.approx(terms["smooth"], rel=1e-3, abs=1e-7)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("network", ["matching", "unet"])
+def test_a_few_steps_on_one_pair_lower_the_loss(loss, network):
+    task = a_task(loss, network)
+    optimizer = torch.optim.Adam(task.model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(10):
+        terms = task.loss(2)
+        optimizer.zero_grad()
+        terms["loss"].backward()
+        optimizer.step()
+        losses.append(float(terms["loss"].detach()))
+    assert losses[-1] < losses[0] - 1e-4 and all(map(math.isfinite, losses))
+
+
+def test_the_short_way_to_the_levels_is_the_models_own():
+    """Training leaves out the finest features; the velocity must be that of the model that ships."""
+    task, pair = a_task(freeze=True), a_known_pair()
+    model = task.model.model
+    seen = [model.features(view.image).levels for view in (pair.fixed, pair.moving)]
+    expected = model.velocity(seen[0], seen[1], 2.0)
+    found = task.model(pair.fixed.image, pair.moving.image, 2.0)
+    assert expected.abs().max() > 0.01 and torch.allclose(found, expected, atol=1e-5)
+    swapped = task.model(pair.moving.image, pair.fixed.image, 2.0)
+    assert not torch.allclose(swapped, expected, atol=1e-2)
+
+
+def test_frozen_features_stay_and_the_heads_learn():
+    task = a_task(freeze=True)
+    before = {name: value.clone() for name, value in task.model.state_dict().items()}
+    optimizer = torch.optim.Adam([p for p in task.model.parameters() if p.requires_grad], lr=1e-2)
+    task.loss(0)["loss"].backward()
+    optimizer.step()
+    changed = {name for name, value in task.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed and all(name.startswith("model.matching.") for name in changed)
+    assert all(p.grad is None for p in task.model.model.net.parameters())
+
+
+def test_features_that_are_not_frozen_learn_with_the_heads():
+    task = a_task(freeze=False)
+    task.loss(0)["loss"].backward()
+    assert task.model.model.net.stem[0].weight.grad.abs().max() > 0
+
+
+def test_all_losses_are_validated_on_the_same_unseen_people(four_heads):
+    scores = []
+    for loss in ("dice", "velocity", "ncc"):
+        task = a_task(loss, maps=four_heads)
+        with torch.no_grad():
+            scores.append(task.validate(task.model.eval()))
+    assert scores[0] == scores[1] == scores[2]
+    assert len(task.people) == len(task.unseen) == 2
+
+
+def test_validation_scores_what_the_model_does():
+    """A model that knows the answer scores near 1, one that does nothing scores what was there before."""
+    task = a_task()
+    with torch.no_grad():
+        nothing = task.validate(lambda fixed, moving, weight: torch.zeros(1, 3, 12, 14, 10))
+    assert nothing["score"] == pytest.approx(nothing["before"]) and 0.1 < nothing["before"] < 0.9
+
+
+class Timed(RegistrationTask):
+    """Each loss takes one second of the clock."""
+
+    clock: list[float]
+
+    def loss(self, step: int) -> dict[str, torch.Tensor]:
+        self.clock[0] += 1.0
+        return super().loss(step)
+
+
+def timed(clock: list[float], loss: str) -> Timed:
+    task = Timed(RegistrationTaskConfig(loss, pairs=SMALL_PAIRS), None, a_model())
+    task.clock = clock
+    return task
+
+
+@pytest.mark.parametrize("loss", ["dice", "displacement"])
+def test_a_resumed_run_ends_as_an_unbroken_one_to_the_bit(a_clock, tmp_path, loss):
+    whole = LoopConfig(str(tmp_path / "whole"), steps=4, minutes=60, validate_every=2)
+    train(timed(a_clock, loss), whole, lambda text: None)
+    parts = replace(whole, folder=str(tmp_path / "parts"), minutes=2 / 60)
+    for _ in range(2):
+        train(timed(a_clock, loss), parts, lambda text: None)
+    one, two = (torch.load(Path(c.folder) / "last.pt", weights_only=True) for c in (whole, parts))
+    assert one["step"] == two["step"] == 4
+    for kind in ("model", "averaged"):
+        assert all(torch.equal(one[kind][name], two[kind][name]) for name in one[kind])
+    assert (tmp_path / "whole" / "training.csv").read_text() == (tmp_path / "parts" / "training.csv").read_text()
+    assert plot_training(Path(parts.folder)).stat().st_size > 1000
+
+
+def test_what_cannot_be_trained_is_said():
+    with pytest.raises(ValueError, match=r"Found loss 'images', expected one of dice, mse.*displacement"):
+        RegistrationTaskConfig("images")
+    with pytest.raises(ValueError, match="Found network 'transformer', expected one of matching, unet"):
+        RegistrationTaskConfig(network="transformer")
+    odd = RegistrationTaskConfig(pairs=replace(SMALL_PAIRS, shape=(24, 30, 20)))
+    with pytest.raises(ValueError, match=r"Found pairs of \(24, 30, 20\) voxels, expected multiples of 4"):
+        RegistrationTask(odd, None, a_model())
+
+
+def test_moving_reads_the_image_where_the_displacement_points():
+    image = torch.arange(6.0).view(1, 1, 6, 1, 1).expand(1, 1, 6, 2, 2)
+    u = torch.zeros(1, 3, 6, 2, 2)
+    u[:, 0] = 2.0
+    assert moved(image, u)[0, 0, :, 0, 0].tolist() == [2, 3, 4, 5, 5, 5]
