@@ -1,0 +1,134 @@
+"""What is registered, and what stands in the way: each message says what was found, what was expected, what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from SynthRegLib.placement import parent_matrix
+
+
+@dataclass(frozen=True)
+class RegistrationNodes:
+    """fixed stays, moving is moved. masks: segmentation or label map, what counts. labels: the same kinds, to measure
+    and to move along. landmarks: the same points in both images, in the same order. initial_transform: the transform
+    that, set as the moving image's parent, brings it near the fixed one."""
+
+    fixed: slicer.vtkMRMLScalarVolumeNode | None = None
+    moving: slicer.vtkMRMLScalarVolumeNode | None = None
+    fixed_mask: slicer.vtkMRMLDisplayableNode | None = None
+    moving_mask: slicer.vtkMRMLDisplayableNode | None = None
+    fixed_labels: slicer.vtkMRMLDisplayableNode | None = None
+    moving_labels: slicer.vtkMRMLDisplayableNode | None = None
+    fixed_landmarks: slicer.vtkMRMLMarkupsFiducialNode | None = None
+    moving_landmarks: slicer.vtkMRMLMarkupsFiducialNode | None = None
+    initial_transform: slicer.vtkMRMLTransformNode | None = None
+
+    def given(self) -> dict[str, slicer.vtkMRMLNode]:
+        """Name -> node, those that are there."""
+        every = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: node for name, node in every.items() if node is not None}
+
+
+def missing(nodes: RegistrationNodes) -> str:
+    """What the user has yet to choose; "" when nothing is missing."""
+    if nodes.fixed is None and nodes.moving is None:
+        return _("Choose the fixed image, which stays, and the moving image, which is brought onto it.")
+    if nodes.fixed is None:
+        return _("Choose the fixed image: the one that stays.")
+    if nodes.moving is None:
+        return _("Choose the moving image: the one that is brought onto the fixed image.")
+    return ""
+
+
+def fault(nodes: RegistrationNodes) -> str:
+    """What is wrong with the chosen nodes, as far as can be told at a glance; "" when nothing is."""
+    if nodes.fixed is not None and nodes.fixed is nodes.moving:
+        return _(
+            "Found {name} as fixed and as moving image, expected two volumes. Choose another one for either."
+        ).format(name=nodes.fixed.GetName())
+    for role, node in nodes.given().items():
+        found = _fault_of(role, node)
+        if found:
+            return found
+    return _fault_of_landmarks(nodes)
+
+
+def _fault_of(role: str, node: slicer.vtkMRMLNode) -> str:
+    if isinstance(node, slicer.vtkMRMLTransformableNode):
+        matrix = parent_matrix(node)
+        if matrix is not None and (not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-9):
+            return _(
+                "Found that the transform above {name} flattens it, expected one that can be undone. Correct that "
+                "transform, or take {name} out of it."
+            ).format(name=node.GetName())
+    if role in ("fixed", "moving"):
+        return _fault_of_image(node)
+    if role.endswith(("_mask", "_labels")):
+        return _fault_of_labels(node)
+    return ""
+
+
+def _fault_of_image(node: slicer.vtkMRMLNode) -> str:
+    name = node.GetName()
+    if node.IsA("vtkMRMLSequenceNode"):
+        return _(
+            "Found the sequence {name}, expected one volume. Show the time point you want in the module Sequences and "
+            "choose its volume."
+        ).format(name=name)
+    if node.IsA("vtkMRMLLabelMapVolumeNode") or not node.IsA("vtkMRMLScalarVolumeNode"):
+        kind = _("label map") if node.IsA("vtkMRMLLabelMapVolumeNode") else node.GetNodeTagName()
+        return _(
+            "Found the {kind} {name} as an image, expected a scan with intensities. Choose the scan; label maps go "
+            "under Labels or Masks."
+        ).format(kind=kind, name=name)
+    image = node.GetImageData()
+    if image is None or image.GetPointData().GetScalars() is None:
+        return _(
+            "Found no voxels in {name}, expected a volume with an image. Load it again, or choose another volume."
+        ).format(name=name)
+    components = image.GetNumberOfScalarComponents()
+    if components != 1:
+        return _(
+            "Found {count} values a voxel in {name} (a colour or vector volume), expected one. Convert it with the "
+            "module Vector to Scalar Volume."
+        ).format(count=components, name=name)
+    if min(image.GetDimensions()) < 2:
+        return _(
+            "Found a single slice in {name} ({size} voxels), expected a 3-D volume. Load the whole series."
+        ).format(name=name, size=" x ".join(str(n) for n in image.GetDimensions()))
+    return ""
+
+
+def _fault_of_labels(node: slicer.vtkMRMLNode) -> str:
+    name = node.GetName()
+    if node.IsA("vtkMRMLSegmentationNode"):
+        if node.GetSegmentation().GetNumberOfSegments() == 0:
+            return _("Found no segments in {name}, expected at least one. Draw one, or choose None.").format(name=name)
+        return ""
+    if not node.IsA("vtkMRMLLabelMapVolumeNode"):
+        return _(
+            "Found {name}, a {kind}, where labels belong, expected a segmentation or a label map. Convert it in the "
+            "module Volumes or Segmentations."
+        ).format(name=name, kind=node.GetNodeTagName())
+    if node.GetImageData() is None:
+        return _("Found no voxels in {name}, expected a label map. Load it again, or choose None.").format(name=name)
+    return ""
+
+
+def _fault_of_landmarks(nodes: RegistrationNodes) -> str:
+    fixed, moving = nodes.fixed_landmarks, nodes.moving_landmarks
+    if (fixed is None) != (moving is None):
+        return _("Found landmarks of one image only, expected the same points in both. Choose the other list, or None.")
+    if fixed is None or moving is None:
+        return ""
+    counts = fixed.GetNumberOfDefinedControlPoints(), moving.GetNumberOfDefinedControlPoints()
+    if counts[0] != counts[1] or counts[0] == 0:
+        return _(
+            "Found {fixed} fixed and {moving} moving landmarks, expected the same number, at least one. Place the "
+            "missing points, in the same order."
+        ).format(fixed=counts[0], moving=counts[1])
+    return ""

@@ -1,0 +1,63 @@
+"""Label maps and segmentations as layers of whole numbers: what is written for the worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import vtk
+
+from SynthRegLib.placement import ijk_to_ras
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One image of labels. affine: 4x4, index -> the node's own RAS mm. numbers: value in the image -> label, None for
+    the values themselves."""
+
+    image: vtk.vtkImageData
+    affine: np.ndarray
+    numbers: dict[int, int] | None
+
+
+def numbering(*nodes: slicer.vtkMRMLNode | None) -> dict[str, int]:
+    """Segment name -> label, over all segmentations among `nodes`: segments of one name share a label."""
+    names = [name for node in nodes if node is not None for name in segment_names(node)]
+    return {name: number for number, name in enumerate(dict.fromkeys(names), start=1)}
+
+
+def segment_names(node: slicer.vtkMRMLNode) -> list[str]:
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return []
+    segmentation = node.GetSegmentation()
+    return [segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())]
+
+
+def layers(node: slicer.vtkMRMLNode, numbers: dict[str, int]) -> list[Layer]:
+    """Of a label map one; of a segmentation as many as it keeps, as overlapping segments lie in different ones."""
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return [Layer(node.GetImageData(), ijk_to_ras(node), None)]
+    kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    segmentation = node.GetSegmentation()
+    if not segmentation.ContainsRepresentation(kind):
+        node.CreateBinaryLabelmapRepresentation()
+    found: dict[int, Layer] = {}
+    for n in range(segmentation.GetNumberOfSegments()):
+        segment = segmentation.GetNthSegment(n)
+        image = segment.GetRepresentation(kind)
+        if image is None or image.GetNumberOfPoints() == 0:
+            continue
+        layer = found.setdefault(id(image), Layer(image, _affine(image), {}))
+        layer.numbers[segment.GetLabelValue()] = numbers[segment.GetName()]
+    return list(found.values())
+
+
+def _affine(image: slicer.vtkOrientedImageData) -> np.ndarray:
+    """4x4 of the first stored voxel's lattice: segments are cropped, so their indices need not start at 0."""
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    affine = slicer.util.arrayFromVTKMatrix(matrix)
+    first = np.array([*image.GetExtent()[::2], 1.0])
+    affine[:, 3] = affine @ first
+    return affine
