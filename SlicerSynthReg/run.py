@@ -37,7 +37,8 @@ from SlicerSynthReg.workspace import Workspace
 if TYPE_CHECKING:
     from SlicerSynthReg.volume.volume import VolumeError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LIMITED = {errno.EDQUOT, errno.EFBIG}
+_FULL = {errno.ENOSPC, *_LIMITED}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _MEMORY_WORDS = ("out of memory", "DefaultCPUAllocator")
 
@@ -162,6 +163,12 @@ def _cannot_write(error: OSError, request: Request) -> str:
             f"Found that the output folder {outputs.name} cannot be written ({os.strerror(error.errno or errno.EIO)}), "
             "expected a folder with write permission. Choose another one, or have its permissions changed; nothing was "
             "written."
+        )
+    if error.errno in _LIMITED:
+        return (
+            f"Found that the results in {outputs.name} exceed a limit of this disk or account "
+            f"({os.strerror(error.errno or errno.EIO)}), expected room for all files. Choose a folder on another disk, "
+            "or have the limit raised; nothing was written."
         )
     free = ""
     with suppress(OSError):

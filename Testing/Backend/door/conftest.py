@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from SlicerSynthReg.request import Request
 
 PATIENT = "DOE_JANE_19700101"
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -34,6 +37,14 @@ def request_for(pair: dict[str, str], tmp_path: Path):
         return Request("register", pair, str(tmp_path / "out"), parameters)
 
     return make
+
+
+def synthreg(*arguments: object, cwd: Path = ROOT, before: str = "") -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own; before: what its shell does first."""
+    shell = ["/bin/sh", "-c", f'{before}; exec "$@"', "sh"] if before else []
+    command = [*shell, sys.executable, "-m", "SlicerSynthReg.cli", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "2000", "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
 
 
 def content(folder: Path) -> dict[str, bytes]:

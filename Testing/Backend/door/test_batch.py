@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from SlicerSynthReg.batch import run_batch
 from SlicerSynthReg.request import RequestError
+from SlicerSynthReg.run import run
 from SlicerSynthReg.space.transform import Affine
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import write_transform
@@ -44,7 +46,7 @@ def worklist(pair, tmp_path):
 def batch(fake_worker, tmp_path):
     def start(path: Path, **more: object):
         rows = read_worklist(path, tasks=FAKE)
-        return run_batch(rows, tmp_path / "out", tasks=FAKE, command=fake_worker, **{"workers": 2, **more})
+        return run_batch(rows, tmp_path / "out", command=fake_worker, **{"tasks": FAKE, "workers": 2, **more})
 
     return start
 
@@ -96,6 +98,18 @@ def test_a_batch_goes_on_where_it_stopped(worklist, batch, tmp_path, pair):
     Path(pair["fixed"]).write_bytes(b"another image")
     assert {r.status for r in batch(path)} == {"done"}
     assert table(tmp_path)["a"]["dice_after"] == "0.5"
+
+
+def test_new_weights_make_a_batch_compute_its_rows_again(worklist, batch, tmp_path):
+    path = worklist("a,PAIR,,")
+    weights = ["first"]
+    tasks = {"register": dataclasses.replace(FAKE["register"], weights=lambda parameters: weights[0])}
+    (row,) = read_worklist(path, tasks=tasks).rows
+    request = read_worklist(path, tasks=tasks).request(row, tmp_path / "out", tasks)
+    run(request, tasks=tasks)
+    assert [r.status for r in batch(path, tasks=tasks)] == ["skipped"]
+    weights[0] = "second"
+    assert [r.status for r in batch(path, tasks=tasks)] == ["done"]
 
 
 def test_a_killed_batch_takes_its_workers_along_and_keeps_what_was_done(worklist, fake_worker, tmp_path):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -15,16 +13,9 @@ import pytest
 from SlicerSynthReg.space.transform import Affine
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import write_transform
-from Testing.Backend.door.conftest import PATIENT
+from Testing.Backend.door.conftest import PATIENT, ROOT, synthreg
 
-ROOT = Path(__file__).resolve().parents[3]
 CLOCK = "import sys, time; t = time.process_time(); from SlicerSynthReg.cli import app\n"
-
-
-def synthreg(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "SlicerSynthReg.cli", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
 
 
 @pytest.mark.parametrize("command", [[], ["register"], ["batch"], ["models"], ["transform", "apply"], ["demo"]])

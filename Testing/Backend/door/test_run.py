@@ -197,6 +197,28 @@ def test_the_fingerprint_is_of_contents_and_parameters_only(request_for, pair, t
     assert result_hash(moved, FAKE) != first
 
 
+def test_new_weights_make_another_fingerprint(pair, tmp_path, monkeypatch):
+    """So that a batch computes its rows again; a model of the same name and weights leaves them."""
+    monkeypatch.setenv("SYNTHREG_WEIGHTS", str(tmp_path))
+    text = dict.fromkeys(("method", "licence", "training_data", "intended_use", "limits", "trained_with"), "-")
+    asked = Request("register", pair, "out", {"model": "own"})
+
+    def hash_with(sha256: str, **more: str) -> str:
+        card = {"name": "own", "architecture": {}, "spacing_mm": 2.0, "modalities": "MR", "sha256": sha256, **text}
+        (tmp_path / "own.json").write_text(json.dumps({**card, **more}))
+        return result_hash(asked)
+
+    first = hash_with("0" * 64)
+    assert hash_with("0" * 64, limits="another sentence") == first
+    assert hash_with("1" * 64) != first
+    assert result_hash(dataclasses.replace(asked, parameters={"model": "none"})) != first
+
+
+def test_a_model_that_is_not_there_is_refused_before_anything_is_read(pair, tmp_path):
+    asked = Request("register", pair, str(tmp_path / "out"), {"model": "brians"})
+    assert "Found no model named 'brians'" in str(refusal(asked, TASKS))
+
+
 def test_the_fingerprint_of_a_folder_is_of_its_files(tmp_path):
     asked = Request("register", {"fixed": str(tmp_path)}, "out")
     (tmp_path / "1.dcm").write_bytes(b"one")
