@@ -8,6 +8,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from SlicerSynthReg.weights.registry import available, read_card
+
 
 class Preset(enum.Enum):
     """Kept in the scene by its name."""
@@ -64,3 +66,19 @@ class Settings:
         """Names of the arrays that become nodes."""
         more = [name for name, asked in (("inverse", self.inverse), ("jacobian", self.jacobian)) if asked]
         return ("moved", "forward", "moved_labels", *more)
+
+
+BRAIN_MODEL = "synthmorph-brains"
+"""What the backend takes for the brain presets, where it is installed."""
+
+
+def model_note(preset: Preset) -> str:
+    """What will compare the images, and what it was trained on."""
+    if preset is Preset.ANY_ANATOMY or BRAIN_MODEL not in available():
+        absent = _("The brain network is not installed. ") if preset is not Preset.ANY_ANATOMY else ""
+        return absent + _("Images are compared by their local structure, without a network.")
+    card = read_card(BRAIN_MODEL)
+    trained = _("synthetic images only") if card.synthetic_training_only else card.training_data
+    return _("Network {name}, for {use}. Trained on: {trained}.").format(
+        name=card.name, use=card.intended_use, trained=trained
+    )

@@ -1,0 +1,84 @@
+"""The fixed image behind, the moved one in front, in linked slice views; and a checkerboard of both.
+
+Works on the views' MRML nodes, so it does nothing, and fails at nothing, where there is no window.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+CHECKER_MM = 24.0
+CHECKER_ATTRIBUTE = "SynthReg.Checkerboard"
+
+
+def show_pair(behind: slicer.vtkMRMLVolumeNode, front: slicer.vtkMRMLVolumeNode, opacity: float) -> None:
+    """In all slice views, linked, fitted to the image behind."""
+    for composite in _composites():
+        composite.SetLinkedControl(True)
+    slicer.util.setSliceViewerLayers(
+        background=behind, foreground=front, label=None, foregroundOpacity=opacity, fit=True
+    )
+
+
+def fade(opacity: float) -> None:
+    """Of the image in front: 0 shows what is behind, 1 hides it."""
+    for composite in _composites():
+        composite.SetForegroundOpacity(opacity)
+
+
+def checkerboard(
+    moved: slicer.vtkMRMLScalarVolumeNode, spacing_mm: float = CHECKER_MM
+) -> slicer.vtkMRMLScalarVolumeNode:
+    """A hidden copy of `moved` of which every other block is left out: in front of the fixed image, both are seen.
+
+    Left out by value, below the display's threshold, so that window, level and colours stay those of `moved`.
+    """
+    image = vtk.vtkImageData()
+    image.DeepCopy(moved.GetImageData())
+    array = image.GetPointData().GetScalars()
+    low, high = array.GetRange()
+    nothing = low - max(1.0, (high - low) * 0.01)
+    shape = image.GetDimensions()
+    blocks = [(np.arange(n) * spacing / spacing_mm).astype(int) for n, spacing in zip(shape, moved.GetSpacing())]
+    i, j, k = (block % 2 for block in blocks)
+    values = vtk_to_numpy(array).reshape(shape[::-1])
+    plane = (j[:, None] + i) % 2 == 1
+    for index, odd in enumerate(k):
+        values[index][plane if odd else ~plane] = nothing
+    array.Modified()
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{moved.GetName()} (checkerboard)")
+    node.SetHideFromEditors(True)
+    node.SetSaveWithScene(False)
+    node.SetAttribute(CHECKER_ATTRIBUTE, moved.GetID())
+    matrix = vtk.vtkMatrix4x4()
+    moved.GetIJKToRASMatrix(matrix)
+    node.SetIJKToRASMatrix(matrix)
+    node.CreateDefaultDisplayNodes()
+    own, theirs = node.GetDisplayNode(), moved.GetDisplayNode()
+    if own is not None and theirs is not None:
+        own.SetSaveWithScene(False)
+        own.SetAutoWindowLevel(False)
+        own.SetWindowLevel(theirs.GetWindow(), theirs.GetLevel())
+        own.SetAndObserveColorNodeID(theirs.GetColorNodeID())
+        own.SetAutoThreshold(False)
+        own.SetThreshold(low, high)
+        own.SetApplyThreshold(True)
+    node.SetAndObserveImageData(image)
+    node.SetAndObserveTransformNodeID(moved.GetTransformNodeID())
+    return node
+
+
+def remove_checkerboards() -> None:
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        if node.GetAttribute(CHECKER_ATTRIBUTE):
+            display = node.GetDisplayNode()
+            slicer.mrmlScene.RemoveNode(node)
+            if display is not None:
+                slicer.mrmlScene.RemoveNode(display)
+
+
+def _composites() -> list[slicer.vtkMRMLSliceCompositeNode]:
+    return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")

@@ -1,0 +1,29 @@
+"""What the modules say of themselves."""
+
+from __future__ import annotations
+
+from slicer.i18n import tr as _
+
+
+def help_text() -> str:
+    return _(
+        "<p>Brings a moving image onto a fixed image, also where their contrasts differ (T1 and FLAIR, MR and CT).</p>"
+        "<ol><li>Choose the fixed and the moving image, or press <i>Load sample images</i>.</li>"
+        "<li>Choose what suits your images under <i>Settings</i>.</li>"
+        "<li>Press <i>Apply</i>. It becomes <i>Cancel</i> while it runs; Slicer stays usable.</li>"
+        "<li>Look at the result: fade between the images, or show a checkerboard.</li></ol>"
+        "<p>The transform nodes work on everything that lies where the moving image lies: put it under the "
+        "transform in the module Transforms or Data.</p>"
+        "<p><b>For research. Not for diagnosis or treatment.</b></p>"
+    )
+
+
+def acknowledgement() -> str:
+    return _(
+        "<p>If you use this module, please cite the papers behind it:</p>"
+        "<p>M. Hoffmann, B. Billot, D. N. Greve, J. E. Iglesias, B. Fischl, A. V. Dalca. SynthMorph: learning "
+        "contrast-invariant registration without acquired images. IEEE Transactions on Medical Imaging 41(3), 543-558, "
+        "2022.</p>"
+        "<p>Without a network: M. P. Heinrich et al. Towards realtime multimodal fusion for image-guided interventions "
+        "using self-similarities. MICCAI 2013. T. Vercauteren et al. Diffeomorphic demons. NeuroImage 45(1), 2009.</p>"
+    )

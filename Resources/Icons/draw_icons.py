@@ -1,0 +1,44 @@
+"""Draws the icons: `python Resources/Icons/draw_icons.py` (needs matplotlib).
+
+Two outlines of a head, one out of place, and between them the checkerboard by which an alignment is judged.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.patches import Ellipse, Rectangle
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXED, MOVING, INK = "#2b6ca3", "#f2a13b", "#1d2b38"
+
+
+def draw(path: Path) -> None:
+    """A 128 x 128 PNG with a transparent background."""
+    figure = plt.figure(figsize=(1.28, 1.28), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_xlim(0, 128)
+    axes.set_ylim(0, 128)
+    axes.axis("off")
+    axes.add_patch(Ellipse((70, 66), 84, 104, angle=-16, fill=False, lw=3.2, ec=MOVING, ls=(0, (2.2, 1.2))))
+    head = Ellipse((60, 64), 84, 104, fill=False, lw=0)
+    axes.add_patch(head)
+    for column in range(4):
+        for row in range(4):
+            colour = FIXED if (column + row) % 2 else MOVING
+            square = Rectangle((18 + 21 * column, 12 + 26 * row), 21, 26, fc=colour, lw=0)
+            axes.add_patch(square)
+            square.set_clip_path(head)
+    axes.add_patch(Ellipse((60, 64), 84, 104, fill=False, lw=4.2, ec=INK))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, transparent=True)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    draw(ROOT / "Resources" / "Icons" / "SynthReg.png")
+    draw(ROOT / "Modules" / "SynthRegister" / "Resources" / "Icons" / "SynthRegister.png")
