@@ -21,7 +21,8 @@ p { margin: 6px 0; max-width: 85ch; } .quiet { color: #57626d; } .wide { overflo
 .banner { background: #5a3a00; color: #ffe9c2; padding: 7px 28px; text-align: center; font-weight: 600; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: 6px 12px 6px 0;
   border-bottom: 1px solid #dfe4e8; vertical-align: top; } th { font-weight: 600; color: #57626d; font-size: 14px; }
-td { font-variant-numeric: tabular-nums; }
+td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.pairs td:first-child, .pairs th:first-child { width: 230px; }
 img { width: 100%; height: auto; display: block; background: #000; border-radius: 4px; }
 img.thumbnail { width: 460px; max-width: 40vw; }
 .badge { display: inline-block; min-width: 92px; text-align: center; border-radius: 10px; padding: 0 9px;
@@ -29,6 +30,11 @@ img.thumbnail { width: 460px; max-width: 40vw; }
 .good { background: #dcf2e3; color: #115c2d; } .look { background: #fff0c7; color: #6b4a00; }
 .bad { background: #fbdcd9; color: #8f1a10; }
 ul { margin: 6px 0; padding-left: 22px; } a { color: #0b5cad; }
+summary { cursor: pointer; color: #0b5cad; padding: 8px 0; }
+@media (max-width: 800px) { main { padding: 16px; } img.thumbnail { width: 100%; max-width: none; }
+  .pairs td:first-child, .pairs th:first-child { width: 38%; } .cases th { display: none; }
+  .cases tr { display: block; padding: 10px 0; border-bottom: 1px solid #dfe4e8; }
+  .cases td { display: block; border: 0; padding: 3px 0; } }
 @media print { body, main { background: #fff; } .banner { color: #000; background: #fff; border: 1px solid; } }
 """
 
@@ -42,15 +48,20 @@ def document(title: str, body: str) -> str:
     )
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells are HTML; the header is plain text."""
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
+    """Cells are HTML; the header is plain text. kind: "pairs" of name and value; "cases", stacked on narrow screens."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>'
+    return f'<div class="wide"><table class="{kind}"><tr>{head}</tr>\n{body}</table></div>'
 
 
-def badge(level: str) -> str:
-    return f'<span class="badge {level}">{MARKS[level]} {WORDS[level]}</span>'
+def folded(title: str, body: str) -> str:
+    """`body` (HTML) shown when its title is clicked."""
+    return f"<details><summary>{escape(title)}</summary>\n{body}</details>"
+
+
+def badge(level: str, word: str = "") -> str:
+    return f'<span class="badge {level}">{MARKS[level]} {word or WORDS[level]}</span>'
 
 
 def verdict_table(rows: Iterable[Verdict]) -> str:

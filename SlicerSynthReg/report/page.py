@@ -5,11 +5,12 @@ from __future__ import annotations
 from html import escape
 from pathlib import PurePath
 
-from SlicerSynthReg.report.html import badge, document, embedded_image, table, verdict_table
+from SlicerSynthReg.report.html import badge, document, embedded_image, folded, table, verdict_table
 from SlicerSynthReg.report.record import RegistrationReport
 from SlicerSynthReg.report.verdict import BAD, GOOD, LOOK, Verdict, verdicts
 from SlicerSynthReg.weights.registry import Card
 
+SHOWN = 10
 LIMITS = (
     "Numbers cannot see everything. Look at the picture: edges should run on across the tiles of the checkerboard, and "
     "the lines of the fixed image should lie on the same edges of the moving image.",
@@ -46,13 +47,12 @@ def registration_page(report: RegistrationReport, picture: bytes | None = None, 
     parts += ["<h2>Numbers</h2>", verdict_table(rows)]
     if report.per_label:
         parts += ["<h2>Overlap of each structure</h2>", _structures(report.per_label)]
-    parts += ["<h2>Time and machine</h2>", _machine(report)]
+    parts += ["<h2>Limits</h2>", _list(LIMITS), "<h2>Time and machine</h2>", _machine(report)]
     if report.config:
         settings = [(escape(name), escape(_setting(value))) for name, value in report.config.items()]
-        parts += ["<h2>Settings</h2>", table(("Setting", "Value"), settings)]
+        parts += ["<h2>Settings</h2>", table(("Setting", "Value"), settings, "pairs")]
     if card is not None:
         parts += ["<h2>The model</h2>", _model(card)]
-    parts += ["<h2>Limits</h2>", _list(LIMITS)]
     return document(f"Registration of {moving} onto {fixed}", "\n".join(parts))
 
 
@@ -62,6 +62,8 @@ def base_name(name: str) -> str:
 
 
 def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return base_name(value) if isinstance(value, str) else str(value)
 
 
@@ -77,12 +79,12 @@ def overall(rows: tuple[Verdict, ...]) -> str:
 
 
 def _structures(per_label: dict[str, tuple[float, float]]) -> str:
-    """Those that lost most overlap first."""
+    """Those that lost most overlap, or gained least, first; what follows the first SHOWN is folded away."""
     by_gain = sorted(per_label.items(), key=lambda item: item[1][1] - item[1][0])
-    return table(
-        ("Structure", "Dice before", "Dice after", "Change"),
-        ((escape(name), f"{a:.3f}", f"{b:.3f}", f"{b - a:+.3f}".replace("-", "−")) for name, (a, b) in by_gain),
-    )
+    rows = [(escape(name), f"{a:.3f}", f"{b:.3f}", f"{b - a:+.3f}".replace("-", "−")) for name, (a, b) in by_gain]
+    header = ("Structure", "Dice before", "Dice after", "Change")
+    rest = folded(f"The other {len(rows) - SHOWN} structures", table(header, rows[SHOWN:])) if rows[SHOWN:] else ""
+    return '<p class="quiet">Those that gained least come first.</p>' + table(header, rows[:SHOWN]) + rest
 
 
 def _machine(report: RegistrationReport) -> str:
@@ -91,7 +93,7 @@ def _machine(report: RegistrationReport) -> str:
     if report.peak_memory_mb is not None:
         rows.append(("Peak memory", f"{report.peak_memory_mb:,.0f} MB"))
     rows += [(name, escape(text)) for name, text in (("Device", report.device), ("Version", report.version)) if text]
-    return table(("Stage", ""), rows)
+    return table(("Stage", ""), rows, "pairs")
 
 
 def _model(card: Card) -> str:
@@ -106,7 +108,7 @@ def _model(card: Card) -> str:
     ]
     if card.synthetic_training_only:
         rows.insert(3, ("Note", "Trained on synthetic images only."))
-    return table(("The card says", ""), ((name, escape(text)) for name, text in rows))
+    return table(("The card says", ""), ((name, escape(text)) for name, text in rows), "pairs")
 
 
 def _list(lines: tuple[str, ...]) -> str:

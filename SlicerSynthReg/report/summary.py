@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -41,11 +42,11 @@ def summary_page(cases: Iterable[Case], title: str = "Registration of a batch") 
         f"{len(ordered)} cases: {levels.count(GOOD)} without objection, {levels.count(LOOK)} to look at twice, "
         f"{levels.count(BAD) - failed} with a problem, {failed} failed. The worst come first."
     )
-    rows = [(_name(case), badge(level), _numbers(case), _thumbnail(case)) for case, level in zip(ordered, levels)]
-    body = f"<h1>{escape(title)}</h1>\n<p>{counts}</p>\n" + table(
-        ("Case", "Verdict", "Numbers", "Before / after"), rows
-    )
-    return document(title, body)
+    rows = [
+        (_name(case), _badge(case, level), _numbers(case), _thumbnail(case)) for case, level in zip(ordered, levels)
+    ]
+    header = ("Case", "Verdict", "Numbers", "Before / after")
+    return document(title, f"<h1>{escape(title)}</h1>\n<p>{counts}</p>\n" + table(header, rows, "cases"))
 
 
 def _reversed(case: Case) -> tuple[float, ...]:
@@ -59,17 +60,21 @@ def _level(case: Case) -> str:
     return next(level for level in (BAD, LOOK, GOOD) if level in found)
 
 
+def _badge(case: Case, level: str) -> str:
+    return badge(level, "failed" if case.report is None else "")
+
+
 def _name(case: Case) -> str:
     name = escape(base_name(case.name))
-    return f'<a href="{escape(case.page)}">{name}</a>' if case.page else name
+    return f'<a href="{quote(case.page)}">{name}</a>' if case.page else name
 
 
 def _numbers(case: Case) -> str:
     if case.report is None:
-        return f"Failed: {escape(case.error or 'no reason was recorded')}"
+        return escape(case.error or "No reason was recorded.")
     lines = [f"{escape(row.measure)}: <b>{escape(row.value)}</b>" for row in verdicts(case.report)]
     seconds = sum(case.report.stages.values())
-    lines += [f"{seconds:.1f} s"] if math.isfinite(seconds) else []
+    lines += [f"Time: <b>{seconds:.1f} s</b>"] if math.isfinite(seconds) else []
     lines += [f"⚠ {escape(warning)}" for warning in case.report.warnings]
     return "<br>".join(lines)
 

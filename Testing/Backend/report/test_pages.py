@@ -118,6 +118,16 @@ def test_the_page_holds_everything_and_fetches_nothing(report, png):
     assert page.index("Left") < page.index("Right</td>"), "the structure that lost overlap comes first"
 
 
+def test_many_structures_are_folded_away_all_the_same_there(report):
+    many = {str(n): (0.5, 0.5 + n / 1000) for n in range(1, 41)}
+    page = registration_page(replace(report, per_label=many))
+    assert_sound(page)
+    before, folded = page.split("<details>")
+    assert "The other 30 structures" in folded and "<td>1</td>" in before and "<td>40</td>" in folded
+    assert all(f"<td>{n}</td>" in page for n in range(1, 41))
+    assert "<details>" not in registration_page(replace(report, per_label={"1": (0.5, 0.6)}))
+
+
 def test_no_folder_reaches_the_page_and_names_are_escaped(report):
     private = replace(
         report,
@@ -145,7 +155,8 @@ def test_a_batch_starts_with_what_failed_and_then_the_worst(report, png):
     order = ["f-failed", "e-folded", "a-nan", "b-look", "d-good", "c-better"]
     assert sorted(order, key=page.index) == order
     assert "6 cases: 2 without objection, 1 to look at twice, 2 with a problem, 1 failed" in page
-    assert "no &lt;such&gt; file" in page
+    assert "no &lt;such&gt; file" in page and page.count("✕ failed") == 1 and page.count("✕ problem") == 2
+    assert 'href="a%20name%23/case.html"' in summary_page([Case("a name#", good, page="a name#/case.html")])
     [data] = re.findall(r"base64,([A-Za-z0-9+/=]+)", page)
     thumbnail = Image.open(io.BytesIO(base64.b64decode(data)))
     assert thumbnail.size == (920, 184)
