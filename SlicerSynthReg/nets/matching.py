@@ -9,7 +9,10 @@ half resolution, integrated by scaling and squaring.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,17 +44,42 @@ def neighbours() -> torch.Tensor:
 
 def correlation(fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
     """fixed(x) . moving(x + o) for the 27 offsets o of `neighbours`: (B, C, I, J, K) twice -> (B, 27, I, J, K)."""
-    i, j, k = fixed.shape[2:]
-    padded = F.pad(moving, (1,) * 6, mode="replicate")
-    return torch.stack(
-        [
-            (fixed * padded[:, :, a : a + i, b : b + j, c : c + k]).sum(1)
-            for a in range(3)
-            for b in range(3)
-            for c in range(3)
-        ],
-        dim=1,
-    )
+    return _Correlation.apply(fixed, F.pad(moving, (1,) * 6, mode="replicate"))
+
+
+class _Correlation(torch.autograd.Function):
+    """One offset at a time in either direction: nothing of 27 times the features' size is written or kept."""
+
+    @staticmethod
+    def forward(ctx: Any, fixed: torch.Tensor, padded: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(fixed, padded)
+        out = fixed.new_empty((fixed.shape[0], 27, *fixed.shape[2:]))
+        product = torch.empty_like(fixed)
+        for n, shifted in enumerate(_shifted(padded)):
+            torch.mul(fixed, shifted, out=product)
+            torch.sum(product, 1, out=out[:, n])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        fixed, padded = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        of_fixed = torch.zeros_like(fixed) if wanted[0] else None
+        of_padded = torch.zeros_like(padded) if wanted[1] else None
+        if of_fixed is not None:
+            for n, shifted in enumerate(_shifted(padded)):
+                of_fixed.addcmul_(shifted, grad[:, n : n + 1])
+        if of_padded is not None:
+            for n, shifted in enumerate(_shifted(of_padded)):
+                shifted.addcmul_(fixed, grad[:, n : n + 1])
+        return of_fixed, of_padded
+
+
+def _shifted(padded: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Views of a field padded by one voxel, at the 27 offsets."""
+    i, j, k = (n - 2 for n in padded.shape[2:])
+    for a, b, c in itertools.product(range(3), repeat=3):
+        yield padded[:, :, a : a + i, b : b + j, c : c + k]
 
 
 class MatchingHead(nn.Module):
@@ -66,11 +94,11 @@ class MatchingHead(nn.Module):
         self.out = nn.Conv3d(config.width, 3, 3, padding=1)
         nn.init.normal_(self.out.weight, std=1e-4)
         nn.init.zeros_(self.out.bias)
-        self.register_buffer("offsets", neighbours().T[None, :, :, None, None, None], persistent=False)
+        self.register_buffer("offsets", neighbours().T, persistent=False)
 
     def forward(self, cost: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         share = torch.softmax(self.sharpness * box_mean(cost, 1), dim=1)
-        expected = (share[:, None] * self.offsets).sum(2)
+        expected = torch.einsum("on,bnijk->boijk", self.offsets, share)
         strength = weight.log10().view(-1, 1, 1, 1, 1).expand(-1, 1, *cost.shape[2:])
         hidden = self.refine(self.mix(torch.cat([cost, expected, strength], 1)))
         return box_mean(self.gain * expected + self.out(hidden), 1)

@@ -30,9 +30,10 @@ def gaussian(field: torch.Tensor, sd_vox: float | torch.Tensor) -> torch.Tensor:
 
 def box_mean(field: torch.Tensor, radius: int) -> torch.Tensor:
     """Mean over the (2 radius + 1)^3 neighbourhood, edges repeated; one axis at a time."""
-    for axis in range(3):
-        pad, kernel = [0] * 6, [1, 1, 1]
-        pad[2 * (2 - axis)] = pad[2 * (2 - axis) + 1] = radius
-        kernel[axis] = 2 * radius + 1
-        field = F.avg_pool3d(F.pad(field, pad, mode="replicate"), tuple(kernel), stride=1)
+    width = 2 * radius + 1
+    for axis in range(2, 5):
+        count = field.shape[axis]
+        ends = [field.narrow(axis, at, 1) for at in (0, count - 1)]
+        padded = torch.cat([*ends[:1] * radius, field, *ends[1:] * radius], axis)
+        field = sum(padded.narrow(axis, tap, count) for tap in range(width)) / width
     return field
