@@ -1,6 +1,6 @@
 """The host's own tests run inside it."""
 
-from slicerhost.process import pytest_pycollect_makemodule, pytest_runtest_logreport, start_inside  # noqa: F401
+from slicerhost.process import pytest_pycollect_makemodule, start_inside  # noqa: F401
 
 start_inside()
 

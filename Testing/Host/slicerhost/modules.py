@@ -10,11 +10,15 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
+
+# A reload hides the widgets of the panel before it and keeps them as children: this dynamic property tells them apart.
+REPLACED = "slicerhost_replaced"
 
 
 def _nothing() -> None:
@@ -113,6 +117,9 @@ class ScriptedModuleWidget(QtWidgets.QWidget):
 
     def reload(self) -> None:
         """Make the Python Widget anew from the module as it is loaded now, and set it up."""
+        for child in self.children():
+            if isinstance(child, QtWidgets.QWidget):
+                child.setProperty(REPLACED, True)
         python_class = getattr(sys.modules[self._module_name], f"{self._module_name}Widget")
         self._python = python_class(self)
         setattr(slicer.modules, f"{self._module_name}Widget", self._python)
@@ -150,6 +157,8 @@ class ModuleManager(QtCore.QObject):
 
     def remove(self, name: str) -> None:
         self.moduleAboutToBeUnloaded.emit(name)
+        with suppress(RuntimeError, RuntimeWarning):
+            self.moduleAboutToBeUnloaded.disconnect()  # a `cleanup` that raised did not
         del self._modules[name]
         for attribute in (name.lower(), f"{name}Instance", f"{name}Widget"):
             if hasattr(slicer.modules, attribute):

@@ -17,6 +17,7 @@ from slicerhost.ctkbuttons import ctkCollapsibleButton
 from slicerhost.errors import errors
 from slicerhost.installed import module_folder
 from slicerhost.modal import dialogs
+from slicerhost.modules import REPLACED
 from slicerhost.nodecombo import qMRMLNodeComboBox
 
 WIDTH = 460
@@ -46,7 +47,7 @@ class Panel:
         return self.widget.logic
 
     def __getitem__(self, name: str) -> Any:
-        found = [child for child in self.frame.findChildren(QtWidgets.QWidget, name) if not _is_leaving(child)]
+        found = [child for child in self.frame.findChildren(QtWidgets.QWidget, name) if not _is_replaced(child)]
         if len(found) != 1:
             names = sorted({child.name for child in self.frame.findChildren(QtWidgets.QWidget) if child.name})
             raise LookupError(f"Found {len(found)} widgets named {name!r}, expected one; there are {names}")
@@ -188,10 +189,10 @@ class Panel:
         self.settle()
 
 
-def _is_leaving(widget: QtWidgets.QWidget) -> bool:
-    """Hidden by a reload, about to be deleted, still a child."""
+def _is_replaced(widget: QtWidgets.QWidget) -> bool:
+    """Part of the panel before the last reload."""
     while widget is not None and not widget.isWindow():
-        if widget.property("slicerhost_old"):
+        if widget.property(REPLACED):
             return True
         widget = widget.parentWidget()
     return False
@@ -201,8 +202,9 @@ def _is_leaving(widget: QtWidgets.QWidget) -> bool:
 def opened(name: str, folder: Any = None, main_window: bool = True) -> Iterator[Panel]:
     """The panel of module `<name>.py` in `folder` (default: in the tree that CMake installed), ready for a user.
 
-    On leaving: `exit`, `cleanup`, and an empty scene; then fails for what slots raised, for attributes that PythonQt
-    would have refused, and for planned dialogs that never opened. Raises FileNotFoundError without such a module.
+    On leaving: `exit`, `cleanup`, and an empty scene without the module's parameter node. Then it fails for what slots
+    raised, for attributes that PythonQt would have refused, for planned dialogs that never opened, and for observers
+    that `cleanup` left. Raises FileNotFoundError without such a module.
     """
     script = Path(folder or module_folder()) / f"{name}.py"
     errors.install()
@@ -225,20 +227,35 @@ def opened(name: str, folder: Any = None, main_window: bool = True) -> Iterator[
         assert not strays, f"Attributes that PythonQt refuses: {strays}"
         assert not dialogs.unused(), f"Planned dialogs never opened: {dialogs.unused()}"
     finally:
-        _close(module, manager, window)
+        left = _close(module, manager, window)
     errors.raise_kept()
+    assert not left, f"cleanup() left observers: {left}"
 
 
-def _close(module: Any, manager: Any, window: MainWindow | None) -> None:
-    _WERE_OPEN.append(module.widgetRepresentation().self())
+def _close(module: Any, manager: Any, window: MainWindow | None) -> list[str]:
+    widget = module.widgetRepresentation().self()
+    _WERE_OPEN.append(widget)
     module.leave()
     manager.remove(module.name)
+    left = _observed_still(widget)
     module.forget_panel()
     if window is not None:
         window.deleteLater()
     QtWidgets.QApplication.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
     close_scene()
+    for node in slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode"):
+        slicer.mrmlScene.RemoveNode(node)  # a singleton, which closing the scene only empties
     dialogs.forget()
+    return left
+
+
+def _observed_still(widget: Any) -> list[str]:
+    """What a closed panel still observes, through VTKObservationMixin, as Class.method; it is let go of now."""
+    observations = list(getattr(widget, "Observations", []))
+    left = [getattr(method, "__qualname__", str(method)) for _, _, method, *_ in observations]
+    if observations:
+        widget.removeObservers()
+    return left
 
 
 def close_scene() -> None:

@@ -25,6 +25,7 @@ INSIDE = "SLICERHOST_INSIDE"
 _REPORTS = "SLICERHOST_REPORTS"
 _NEEDED = ("slicer_core", "PySide6", "cmake", "ninja")
 _TIME_LIMIT_S = 600
+_HOST = Path(__file__).resolve().parents[1]
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -58,7 +59,10 @@ class HostFile(pytest.File):
             record, output = Path(folder) / "reports", Path(folder) / "output"
             record.touch()
             environment = {**os.environ, INSIDE: "1", _REPORTS: str(record), "PYTHONFAULTHANDLER": "1"}
-            command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "-q"]
+            environment["PYTHONPATH"] = os.pathsep.join(
+                [str(_HOST), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+            )
+            command = [sys.executable, "-m", "pytest", "-p", __name__, "-p", "no:cacheprovider", "--tb=short", "-q"]
             command += [f"{self.path}::{name}" for name in names]
             with output.open("w") as said:
                 try:
@@ -118,11 +122,12 @@ class HostFailure(Exception):
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """In the child: a line for each phase of each test."""
+    """In the child, where this module is a plugin: a line for each phase of each test."""
     record = os.environ.get(_REPORTS)
     if record:
         function = report.nodeid.rpartition("::")[2].partition("[")[0]
         text = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+        text = f"{report.nodeid}\n{text}" if report.failed else text
         content = {"function": function, "when": report.when, "outcome": report.outcome, "text": text}
         with open(record, "a", encoding="utf-8") as lines:
             lines.write(json.dumps(content) + "\n")
