@@ -1,4 +1,4 @@
-"""Tests of the Slicer layer on Slicer's own MRML code: each file in a process of its own, with the host of Testing/Host."""
+"""Tests of the Slicer layer on Slicer's own MRML code, each file in a process of its own with the host."""
 
 from __future__ import annotations
 

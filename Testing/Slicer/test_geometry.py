@@ -1,7 +1,7 @@
 """The transform nodes say what the registration said, wherever the volumes lie.
 
-Slicer's own code moves, maps and resamples; the answer is known. Volumes are oblique, anisotropic and left-handed, under
-linear parents, under grid parents set either way, and under both.
+Slicer's own code moves, maps and resamples; the answer is known. Volumes are oblique, anisotropic and left-handed,
+under linear parents, under grid parents set either way, and under both.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from vtk.util.numpy_support import vtk_to_numpy
-
 from SynthRegLib.inputs import RegistrationNodes
 from SynthRegLib.registration import register
 from SynthRegLib.settings import Settings
-from Testing.Slicer.known import PLAIN, grid_parent, known_map, linear_parent, running, skewed, volume
+from vtk.util.numpy_support import vtk_to_numpy
+
+from Testing.Slicer.answers import known_map
+from Testing.Slicer.known import PLAIN, grid_parent, linear_parent, running, skewed, volume
 
 CASES = {
     "as they are": ("plain", "plain", "", ""),
