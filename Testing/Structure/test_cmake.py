@@ -11,13 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cmake
-import ninja
 import pytest
+from slicerhost.installed import PLACE, ROOT, configure, install
 
-ROOT = Path(__file__).resolve().parents[2]
-STUB = Path(__file__).resolve().parent / "stub_slicer"
-INSTALLED = Path("lib/Slicer-5.12/qt-scripted-modules/SlicerSynthReg")
+INSTALLED = Path(PLACE) / "SlicerSynthReg"
 
 
 def package_files(package: Path) -> set[str]:
@@ -29,27 +26,9 @@ def package_files(package: Path) -> set[str]:
     }
 
 
-def configure(source: Path, build: Path) -> subprocess.CompletedProcess[str]:
-    definitions = {
-        "Slicer_DIR": STUB,
-        "CMAKE_TOOLCHAIN_FILE": STUB / "toolchain.cmake",
-        "CMAKE_MAKE_PROGRAM": Path(ninja.BIN_DIR) / "ninja",
-    }
-    options = [f"-D{key}={value}" for key, value in definitions.items()]
-    return run_cmake("-G", "Ninja", "-S", source, "-B", build, *options)
-
-
-def run_cmake(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(cmake.CMAKE_BIN_DIR) / "cmake"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def installed_files(source: Path, tmp_path: Path) -> set[str]:
     """Configure `source`, install it below `tmp_path` and list what arrived in the package's place."""
-    build, prefix = tmp_path / "build", tmp_path / "prefix"
-    for step in (configure(source, build), run_cmake("--install", build, "--prefix", prefix)):
-        assert step.returncode == 0, step.stdout + step.stderr
-    return package_files(prefix / INSTALLED)
+    return package_files(install(source, tmp_path) / "SlicerSynthReg")
 
 
 @pytest.fixture
@@ -60,7 +39,9 @@ def small_extension(tmp_path: Path) -> Path:
     for name in ("__init__.py", "space/grid.py", "weights/brains.json", "weights/brains.safetensors"):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).touch()
-    shutil.copy(ROOT / "CMakeLists.txt", source)
+    lists = (ROOT / "CMakeLists.txt").read_text()
+    assert "add_subdirectory(Modules)" in lists
+    (source / "CMakeLists.txt").write_text(lists.replace("add_subdirectory(Modules)", ""))
     shutil.copy(ROOT / "SlicerSynthReg" / "CMakeLists.txt", package)
     return source
 

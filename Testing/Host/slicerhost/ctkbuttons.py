@@ -60,7 +60,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtGui.QPainter(self)
         bar = QtCore.QRect(0, 0, self.width, self._header())
-        painter.fillRect(bar, self.palette.color(QtGui.QPalette.Button))
+        painter.fillRect(bar, self.palette.color(QtGui.QPalette.Button).darker(108))
         group = QtGui.QPalette.Active if self.enabled else QtGui.QPalette.Disabled
         painter.setPen(self.palette.color(group, QtGui.QPalette.ButtonText))
         arrow = "▸" if self.collapsed else "▾"

@@ -9,34 +9,45 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 STUB = ROOT / "Testing" / "Structure" / "stub_slicer"
-VARIABLE = "SLICERHOST_MODULES"
-_PLACE = "lib/Slicer-5.12/qt-scripted-modules"
+PLACE = "lib/Slicer-5.12/qt-scripted-modules"
+_VARIABLE = "SLICERHOST_MODULES"
 
 
 def module_folder() -> Path:
-    """`qt-scripted-modules` of an installation made once for all processes of a test run."""
-    if VARIABLE not in os.environ:
-        os.environ[VARIABLE] = str(install(ROOT, Path(tempfile.mkdtemp(prefix="slicerhost-tree-"))))
-    return Path(os.environ[VARIABLE])
+    """`qt-scripted-modules` of an installation made once for each process, or of the one that the environment names."""
+    if _VARIABLE not in os.environ:
+        os.environ[_VARIABLE] = str(install(ROOT, Path(tempfile.mkdtemp(prefix="slicerhost-tree-"))))
+    return Path(os.environ[_VARIABLE])
 
 
 def install(source: Path, target: Path) -> Path:
-    """Configure `source` against the stand-in for Slicer and install it below `target`; raises with CMake's words."""
-    import cmake
-    import ninja
+    """Configure `source` against the stand-in for Slicer and install it below `target`: its `qt-scripted-modules`.
 
-    program = Path(cmake.CMAKE_BIN_DIR) / "cmake"
-    definitions = [
-        f"-DSlicer_DIR={STUB}",
-        f"-DCMAKE_TOOLCHAIN_FILE={STUB / 'toolchain.cmake'}",
-        f"-DCMAKE_MAKE_PROGRAM={Path(ninja.BIN_DIR) / 'ninja'}",
-    ]
+    Raises RuntimeError with CMake's own words.
+    """
     build, prefix = target / "build", target / "prefix"
-    for command in (
-        [program, "-G", "Ninja", "-S", source, "-B", build, *definitions],
-        [program, "--install", build, "--prefix", prefix],
-    ):
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    for step in (lambda: configure(source, build), lambda: run_cmake("--install", build, "--prefix", prefix)):
+        done = step()
         if done.returncode != 0:
             raise RuntimeError(done.stdout + done.stderr)
-    return prefix / _PLACE
+    return prefix / PLACE
+
+
+def configure(source: Path, build: Path) -> subprocess.CompletedProcess[str]:
+    """cmake's configuration of `source` with the stand-in for Slicer, without a compiler."""
+    import ninja
+
+    definitions = {
+        "Slicer_DIR": STUB,
+        "CMAKE_TOOLCHAIN_FILE": STUB / "toolchain.cmake",
+        "CMAKE_MAKE_PROGRAM": Path(ninja.BIN_DIR) / "ninja",
+    }
+    options = [f"-D{key}={value}" for key, value in definitions.items()]
+    return run_cmake("-G", "Ninja", "-S", source, "-B", build, *options)
+
+
+def run_cmake(*arguments: object) -> subprocess.CompletedProcess[str]:
+    import cmake
+
+    command = [str(Path(cmake.CMAKE_BIN_DIR) / "cmake"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
-from contextlib import suppress
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +157,9 @@ class ModuleManager(QtCore.QObject):
 
     def remove(self, name: str) -> None:
         self.moduleAboutToBeUnloaded.emit(name)
-        with suppress(RuntimeError, RuntimeWarning):
-            self.moduleAboutToBeUnloaded.disconnect()  # a `cleanup` that raised did not
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # usually nobody is connected any more
+            self.moduleAboutToBeUnloaded.disconnect()  # where a `cleanup` raised, its Widget still is
         del self._modules[name]
         for attribute in (name.lower(), f"{name}Instance", f"{name}Widget"):
             if hasattr(slicer.modules, attribute):

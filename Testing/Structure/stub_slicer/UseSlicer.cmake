@@ -1,4 +1,7 @@
-# The part of Slicer's macro that decides which files are installed, and where: the same keywords, the same refusals.
+# What of Slicer's macros decides which files are installed, where, and which tests run: the same keywords, the same
+# refusals, and two of its own: a file that two modules install in one place, and the tests are written to a file.
+include(CTest)
+
 function(slicerMacroBuildScriptedModule)
   cmake_parse_arguments(MODULE "WITH_GENERIC_TESTS;WITH_SUBDIR;VERBOSE" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
   if(MODULE_UNPARSED_ARGUMENTS)
@@ -22,6 +25,31 @@ function(slicerMacroBuildScriptedModule)
       string(APPEND file ".py")
     endif()
     get_filename_component(folder "${file}" DIRECTORY)
+    stub_claim(${destination}/${file} ${CMAKE_CURRENT_SOURCE_DIR}/${file})
     install(FILES ${file} DESTINATION ${destination}/${folder})
   endforeach()
+
+  if(MODULE_WITH_GENERIC_TESTS)
+    file(APPEND ${CMAKE_BINARY_DIR}/tests.txt "generic ${MODULE_NAME}\n")
+  endif()
+endfunction()
+
+function(slicer_add_python_unittest)
+  cmake_parse_arguments(MY "" "SCRIPT;TESTNAME_PREFIX" "SLICER_ARGS" ${ARGN})
+  if(MY_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "slicer_add_python_unittest: unknown keywords ${MY_UNPARSED_ARGUMENTS}")
+  endif()
+  if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${MY_SCRIPT})
+    message(FATAL_ERROR "slicer_add_python_unittest: no file '${MY_SCRIPT}' in ${CMAKE_CURRENT_SOURCE_DIR}")
+  endif()
+  file(APPEND ${CMAKE_BINARY_DIR}/tests.txt "unittest ${MY_SCRIPT}\n")
+endfunction()
+
+# All modules are installed flat: a place belongs to one file.
+function(stub_claim place source)
+  get_property(owner GLOBAL PROPERTY "STUB_OWNER_${place}")
+  if(owner AND NOT owner STREQUAL source)
+    message(FATAL_ERROR "slicerMacroBuildScriptedModule: two files are installed as ${place}")
+  endif()
+  set_property(GLOBAL PROPERTY "STUB_OWNER_${place}" ${source})
 endfunction()
