@@ -139,9 +139,6 @@ class Application(QtWidgets.QApplication):
     def resumeRender(self) -> None:
         self._paused -= 1
 
-    def isRenderPaused(self) -> bool:
-        return self._paused > 0
-
     def restart(self) -> None:
         self._restarts += 1
 

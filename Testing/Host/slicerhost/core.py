@@ -62,6 +62,9 @@ def build_core(temporary_folder: str) -> Core:
     (cache_folder / ".slicer-cache").touch()
     cache.SetRemoteCacheDirectory(str(cache_folder))
     scene.SetCacheManager(cache)
+    data_io = slicer.vtkDataIOManager()
+    data_io.SetCacheManager(cache)
+    scene.SetDataIOManager(data_io)
 
     application_logic.SetMRMLScene(scene)
     application_logic.SetSliceLogics(vtk.vtkCollection())

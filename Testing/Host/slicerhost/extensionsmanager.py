@@ -6,9 +6,13 @@ from collections.abc import Callable
 
 from PySide6 import QtCore
 
+from slicerhost.declare import declared
+
 
 class ExtensionsManager(QtCore.QObject):
     """Records every request; `offers` names what an installation finds, and what it leaves behind."""
+
+    interactive = declared(bool, "interactive", True)
 
     def __init__(self) -> None:
         super().__init__()

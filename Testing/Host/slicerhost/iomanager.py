@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import slicer
+import vtk
 from PySide6 import QtCore
 
 _NODE_FILES = {
@@ -21,6 +21,7 @@ _NODE_FILES = {
     "TableFile": ("Tables", "AddTable", (".csv", ".tsv")),
 }
 _SCENE = (".mrml", ".mrb")
+_VOLUME_FORMS = ("NRRD (.nrrd)", "NIfTI (.nii.gz)", "NIfTI (.nii)", "MetaImage (.mha)", "MetaImage (.mhd)")
 _VOLUME = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".dcm")
 
 
@@ -52,7 +53,7 @@ class IOManager(QtCore.QObject):
         except OSError as error:
             node = None
             if messages is not None:
-                messages.AddMessage(slicer.vtkCommand.ErrorEvent, str(error))
+                messages.AddMessage(vtk.vtkCommand.ErrorEvent, str(error))
         if node is None:
             return False
         if loaded is not None and node is not True:
@@ -109,7 +110,8 @@ class IOManager(QtCore.QObject):
 
     def fileWriterExtensions(self, node: Any) -> list[str]:
         types = self._storage(node).GetSupportedWriteFileTypes()
-        return [types.GetValue(index) for index in range(types.GetNumberOfValues())]
+        known = [types.GetValue(index) for index in range(types.GetNumberOfValues())]
+        return known or list(_VOLUME_FORMS)  # the wheel's ITK tells no formats, though it writes them
 
     def addDefaultStorageNodes(self) -> None:
         for index in range(self._scene.GetNumberOfNodes()):
