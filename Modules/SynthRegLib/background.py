@@ -1,9 +1,10 @@
-"""One computation in a thread, its result back on the GUI thread."""
+"""One computation in a thread, its result placed in small steps on the GUI thread."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Generator
 from typing import Any, Callable
 
 import qt
@@ -12,32 +13,51 @@ _POLL_MS = 20
 
 
 class Background:
-    """Starts at once. compute touches neither MRML nor Qt; done and failed are called on the GUI thread."""
+    """Starts at once. compute touches neither MRML nor Qt; place runs on the GUI thread, one step between two events;
+    what it returns goes to done. failed: hears of an error in either."""
 
-    def __init__(self, compute: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[str], None]) -> None:
-        self._compute = compute
+    def __init__(
+        self,
+        compute: Callable[[], Any],
+        place: Callable[[Any], Generator[None, None, Any]],
+        done: Callable[[Any], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._place = place
         self._done = done
         self._failed = failed
-        self._outcome: tuple[Callable[[Any], None], Any] | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._computed: list[Any] = []
+        self._error = ""
+        self._steps: Generator[None, None, Any] | None = None
         self._timer = qt.QTimer()
-        self._timer.connect("timeout()", self._look)
-        self._thread.start()
+        self._timer.connect("timeout()", self._tick)
+        threading.Thread(target=self._run, args=(compute,), daemon=True).start()
         self._timer.start(_POLL_MS)
 
     def abandon(self) -> None:
         """Neither done nor failed will be called."""
         self._timer.stop()
 
-    def _run(self) -> None:
+    def _run(self, compute: Callable[[], Any]) -> None:
         try:
-            self._outcome = self._done, self._compute()
+            self._computed.append(compute())
         except Exception as error:
             logging.exception("SynthReg")
-            self._outcome = self._failed, f"{type(error).__name__}: {error}"
+            self._error = f"{type(error).__name__}: {error}"
 
-    def _look(self) -> None:
-        if self._outcome is not None:
+    def _tick(self) -> None:
+        if self._steps is None and self._computed:
+            self._steps = self._place(self._computed.pop())
+            self._timer.start(0)
+        if self._steps is not None:
+            try:
+                next(self._steps)
+            except StopIteration as end:
+                self._timer.stop()
+                self._done(end.value)
+            except Exception as error:
+                logging.exception("SynthReg")
+                self._error = f"{type(error).__name__}: {error}"
+        if self._error:
             self._timer.stop()
-            tell, value = self._outcome
-            tell(value)
+            self._failed(self._error)

@@ -142,22 +142,19 @@ class Job:
             self._events.put(("failed", f"{type(error).__name__}: {error}"))
 
     def _hear(self) -> None:
-        latest = None
         while not self._events.empty():
             event, value = self._events.get()
             if event == "progress":
-                latest = value
-                continue
-            if event == "failed":
+                share, text = value
+                self._listener.progress(PREPARING + (1 - PREPARING) * share, text)
+            elif event == "failed":
                 self._fail(value)
                 return
-            self._listener.progress(1.0, _("placing the results"))
-            self._walk(self._work.place(value), self._finish)
-            self._timer.start(0)
-            return
-        if latest is not None:
-            share, text = latest
-            self._listener.progress(PREPARING + (1 - PREPARING) * share, text)
+            else:
+                self._listener.progress(1.0, _("placing the results"))
+                self._walk(self._work.place(value), self._finish)
+                self._timer.start(0)
+                return
 
     def _finish(self, value: Any) -> None:
         self._end(lambda: self._listener.done(value))

@@ -1,13 +1,23 @@
 """SynthRegister's parameter node: what the panel shows and the scene keeps."""
 
 # no `from __future__ import annotations`: the wrapper reads the annotations as types
-from typing import Annotated
+from typing import Annotated, Union
 
 import slicer
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from SynthRegLib.inputs import RegistrationNodes
 from SynthRegLib.settings import Device, Preset, Settings
+
+# None is named in unions, as the wrapper asks; a single node type takes it by itself
+_Labels = Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode, None]
+_Transform = Union[
+    slicer.vtkMRMLLinearTransformNode,
+    slicer.vtkMRMLGridTransformNode,
+    slicer.vtkMRMLBSplineTransformNode,
+    slicer.vtkMRMLTransformNode,
+    None,
+]
 
 
 @parameterNodeWrapper
@@ -16,13 +26,13 @@ class SynthRegisterParameterNode:
 
     fixed: slicer.vtkMRMLScalarVolumeNode
     moving: slicer.vtkMRMLScalarVolumeNode
-    fixedMask: slicer.vtkMRMLDisplayableNode
-    movingMask: slicer.vtkMRMLDisplayableNode
-    fixedLabels: slicer.vtkMRMLDisplayableNode
-    movingLabels: slicer.vtkMRMLDisplayableNode
+    fixedMask: _Labels
+    movingMask: _Labels
+    fixedLabels: _Labels
+    movingLabels: _Labels
     fixedLandmarks: slicer.vtkMRMLMarkupsFiducialNode
     movingLandmarks: slicer.vtkMRMLMarkupsFiducialNode
-    initialTransform: slicer.vtkMRMLTransformNode
+    initialTransform: _Transform
     preset: Preset = Preset.BRAIN_ACCURATE
     smoothness: Annotated[float, WithinRange(0.2, 5.0)] = 1.0
     device: Device = Device.AUTO

@@ -57,14 +57,15 @@ def register(
     work = work_for(nodes, settings)
     try:
         progress(0.0, "reading the images")
-        result = run(_finished(work.prepare()), progress)
-        return _finished(work.place(work.load(result)))
+        result = run(finished(work.prepare()), progress)
+        return finished(work.place(work.load(result)))
     except BaseException:
         shutil.rmtree(work.folder, ignore_errors=True)
         raise
 
 
-def _finished(steps: Generator[None, None, _End]) -> _End:
+def finished(steps: Generator[None, None, _End]) -> _End:
+    """All steps at once; what they return."""
     while True:
         try:
             next(steps)

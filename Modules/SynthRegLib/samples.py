@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import numpy as np
 import slicer
 import vtk
@@ -9,23 +11,30 @@ from slicer.i18n import tr as _
 
 from SynthRegLib.inputs import RegistrationNodes
 from SynthRegLib.phantom import Phantom, make_phantom
+from SynthRegLib.registration import finished
 
 NAME = "SynthRegisterPair"
 
 
-def add_sample(phantom: Phantom) -> RegistrationNodes:
-    """Both images, their label maps and twelve landmarks each."""
-    landmarks = [
-        _markups(_("Sample {side} landmarks").format(side=side), points)
-        for side, points in (("T1", phantom.fixed_points), ("T2", phantom.moving_points))
-    ]
+def add_sample(phantom: Phantom) -> Generator[None, None, RegistrationNodes]:
+    """Both images, their label maps and twelve landmarks each; a step a node."""
+    fixed = _volume(phantom.fixed, phantom.fixed_affine, _("Sample T1"), (480.0, 260.0))
+    yield
+    moving = _volume(phantom.moving, phantom.moving_affine, _("Sample T2"), (620.0, 310.0))
+    yield
+    fixed_labels = _labels(phantom.fixed_labels, phantom.fixed_affine, _("Sample T1 labels"))
+    yield
+    moving_labels = _labels(phantom.moving_labels, phantom.moving_affine, _("Sample T2 labels"))
+    yield
+    fixed_landmarks = _markups(_("Sample T1 landmarks"), phantom.fixed_points)
+    moving_landmarks = _markups(_("Sample T2 landmarks"), phantom.moving_points)
     return RegistrationNodes(
-        fixed=_volume(phantom.fixed, phantom.fixed_affine, _("Sample T1"), (480.0, 260.0)),
-        moving=_volume(phantom.moving, phantom.moving_affine, _("Sample T2"), (620.0, 310.0)),
-        fixed_labels=_labels(phantom.fixed_labels, phantom.fixed_affine, _("Sample T1 labels")),
-        moving_labels=_labels(phantom.moving_labels, phantom.moving_affine, _("Sample T2 labels")),
-        fixed_landmarks=landmarks[0],
-        moving_landmarks=landmarks[1],
+        fixed=fixed,
+        moving=moving,
+        fixed_labels=fixed_labels,
+        moving_labels=moving_labels,
+        fixed_landmarks=fixed_landmarks,
+        moving_landmarks=moving_landmarks,
     )
 
 
@@ -37,7 +46,7 @@ def register_sample(icon: str) -> None:
         category="SynthReg",
         sampleName=NAME,
         thumbnailFileName=icon,
-        customDownloader=lambda source: list(add_sample(make_phantom()).given().values()),
+        customDownloader=lambda source: list(finished(add_sample(make_phantom())).given().values()),
     )
 
 

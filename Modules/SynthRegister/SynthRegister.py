@@ -21,7 +21,7 @@ from SynthRegLib.inputs import RegistrationNodes, fault, missing
 from SynthRegLib.job import Job, Listener
 from SynthRegLib.parameters import NODE_NAMES, SynthRegisterParameterNode, nodes_of, settings_of
 from SynthRegLib.phantom import make_phantom
-from SynthRegLib.registration import register, work_for
+from SynthRegLib.registration import finished, register, work_for
 from SynthRegLib.results import Registered
 from SynthRegLib.samples import add_sample, register_sample
 from SynthRegLib.settings import Preset, Settings, model_note
@@ -219,11 +219,14 @@ class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSampleButton(self, checked=False) -> None:
         self._say(_("Making the sample images ..."))
         self.ui.sampleButton.enabled = False
-        self._sample = Background(make_phantom, self.onSample, self.onFailed)
+        self._sample = Background(make_phantom, add_sample, self.onSample, self.onSampleFailed)
 
-    def onSample(self, phantom) -> None:
+    def onSampleFailed(self, message) -> None:
         self._sample = None
-        nodes = add_sample(phantom)
+        self.onFailed(message)
+
+    def onSample(self, nodes) -> None:
+        self._sample = None
         if self._parameterNode is not None:
             for role, node in nodes.given().items():
                 setattr(self._parameterNode, NODE_NAMES[role], node)
@@ -309,7 +312,7 @@ class SynthRegisterTest(ScriptedLoadableModuleTest):
             self.delayDisplay("Skipped: PyTorch and its companions are not installed; open the module and press Apply")
             return
         logic = SynthRegisterLogic()
-        nodes = add_sample(make_phantom(voxel_mm=4.0))
+        nodes = finished(add_sample(make_phantom(voxel_mm=4.0)))
         try:
             found = logic.register(settings=Settings(preset=Preset.ANY_ANATOMY), **nodes.given())
         finally:
