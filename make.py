@@ -5,6 +5,7 @@ Both first make or reuse the virtual environment `.venv` beside this file. Nothi
 
 import hashlib
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -30,10 +31,15 @@ def create_environment():
         run(sys.executable, "-m", "pip", "--python", PYTHON, "install", "--quiet", "pip")
 
 
+def stamp_of(extra):
+    """The file that says that `extra` is installed as pyproject.toml asks for it now."""
+    state = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    return VENV / f"installed-{extra}-{state[:16]}"
+
+
 def set_up(extra):
     """Install the package with its dependency group `extra` into `.venv`, once for each state of pyproject.toml."""
-    state = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
-    stamp = VENV / f"installed-{extra}-{state[:16]}"
+    stamp = stamp_of(extra)
     if stamp.exists():
         return
     if not PYTHON.exists():
@@ -46,6 +52,19 @@ def set_up(extra):
     stamp.touch()
 
 
+def set_up_host():
+    """Add what the panels' tests need where wheels of it exist (1.3 GB); anywhere else these tests skip and say so."""
+    stamp = stamp_of("host")
+    if sys.platform != "linux" or platform.machine() != "x86_64" or sys.version_info[:2] not in ((3, 11), (3, 12)):
+        print("No slicer-core for this Python and platform (3.11 or 3.12 on Linux): the panels' tests will skip.")
+    elif not stamp.exists():
+        command = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", ".[host]"]
+        if subprocess.call([str(part) for part in command], cwd=ROOT) == 0:
+            stamp.touch()
+        else:
+            print("slicer-core or PySide6 could not be installed: the panels' tests will skip.")
+
+
 def demo():
     set_up("demo")
     run(BIN / "synthreg", "demo", "--out", "demo-output")
@@ -53,6 +72,7 @@ def demo():
 
 def test():
     set_up("test")
+    set_up_host()
     run(PYTHON, "-m", "ruff", "check", ".")
     run(PYTHON, "-m", "mypy")
     run(PYTHON, "-m", "pytest")

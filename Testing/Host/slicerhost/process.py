@@ -106,7 +106,8 @@ class HostTest(pytest.Item):
             raise HostFailure(f"{self.name} did not finish. {self.parent.last_words}")
         called = [report for report in found if report["when"] == "call" and report["outcome"] == "passed"]
         if not called:
-            pytest.skip("; ".join(report["text"] for report in found if report["outcome"] == "skipped"))
+            reasons = (report["text"] for report in found if report["outcome"] == "skipped")
+            pytest.skip("; ".join(reason.removeprefix("Skipped: ") for reason in reasons))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         if isinstance(excinfo.value, HostFailure):
