@@ -91,7 +91,8 @@ def _renumbered(image: Volume, numbers: Mapping[str, int]) -> Volume:
 
 
 def _world_inputs(scene: Mapping[str, Any], folder: Path, world: Path, fixed: Placed, moving: Placed) -> dict[str, str]:
-    """Labels and masks on their image's grid, landmarks as they are, the start as a transform file."""
+    """Labels and masks on their image's grid (of the moving image on their own, where that is one and straight, so
+    that they are interpolated once), landmarks as they are, the start as a transform file."""
     inputs = {}
     for role, image in (("fixed", fixed), ("moving", moving)):
         for kind in ("mask", "labels"):
@@ -99,13 +100,15 @@ def _world_inputs(scene: Mapping[str, Any], folder: Path, world: Path, fixed: Pl
             if name in scene:
                 inputs[name] = str(world / f"{name}.nrrd")
                 layers = [_placed(layer, folder, "labels") for layer in scene[name]]
-                write_volume(_merged(layers, image.grid), inputs[name], derived=False)
+                own = role == "moving" and len(layers) == 1 and isinstance(layers[0], Straight)
+                write_volume(_merged(layers, layers[0].grid if own else image.grid), inputs[name], derived=False)
         if f"{role}_landmarks" in scene:
             inputs[f"{role}_landmarks"] = str(folder / scene[f"{role}_landmarks"])
     if "initial_transform" in scene:
         record = scene["initial_transform"]
         grid = Grid(tuple(record["shape"]), np.array(record["affine"]))
         start = best_affine(_lattice_points(grid, 0, grid.voxel_count), np.load(folder / record["moving"]))
+        inputs["initial_transform"] = str(world / "initial.tfm")
         write_transform(start, inputs["initial_transform"], fixed.grid, moving.grid)
     return inputs
 

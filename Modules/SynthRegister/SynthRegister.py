@@ -1,9 +1,7 @@
 """Registration across contrasts: the panel, and register() for scripts. The computing is done by a worker process."""
 
-import os
 from typing import Optional
 
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -23,9 +21,9 @@ from SynthRegLib.parameters import NODE_NAMES, SynthRegisterParameterNode, nodes
 from SynthRegLib.phantom import make_phantom
 from SynthRegLib.registration import finished, register, work_for
 from SynthRegLib.results import Registered
+from SynthRegLib.resultview import ResultView
 from SynthRegLib.samples import add_sample, register_sample
 from SynthRegLib.settings import Preset, Settings, model_note
-from SynthRegLib.summary import summary
 from SynthRegLib.texts import acknowledgement, help_text
 from SynthRegLib.warm import WarmWorker
 
@@ -94,7 +92,7 @@ class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._job = None
         self._jobNodes = RegistrationNodes()
         self._sample = None
-        self._registered = None
+        self._result = None
         self._said = ""
         self._stopReason = ""
 
@@ -111,9 +109,7 @@ class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.sampleButton.connect("clicked(bool)", self.onSampleButton)
-        self.ui.reportButton.connect("clicked(bool)", self.onReportButton)
-        self.ui.fadeSlider.connect("valueChanged(double)", self.onFade)
-        self.ui.checkerboardCheckBox.connect("toggled(bool)", self.onCheckerboard)
+        self._result = ResultView(self.ui)
         slicer.app.connect("aboutToQuit()", self.onAboutToQuit)
         self.ui.progressBar.hide()
         self.initializeParameterNode()
@@ -138,7 +134,7 @@ class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, caller, event) -> None:
         self._abandon()
-        self._registered = None
+        self._result.forget()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event) -> None:
@@ -154,9 +150,7 @@ class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 name=node.GetName()
             )
             self._job.cancel()
-        if self._registered is not None and node is self._registered.moved:
-            self._registered = None
-            self._show()
+        self._result.forget_if_of(node)
 
     def initializeParameterNode(self) -> None:
         self.setParameterNode(self.logic.getParameterNode())
@@ -183,6 +177,7 @@ class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._said = self._stopReason = ""
         try:
             install.ensure()
+            self._log(install.graphics_note())
             nodes = nodes_of(self._parameterNode)
             listener = Listener(self.onProgress, self.onDone, self.onFailed, self.onCancelled)
             self._jobNodes = nodes
@@ -198,12 +193,8 @@ class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onDone(self, registered) -> None:
         self._job = None
-        self._registered = registered
-        nodes = self._jobNodes
-        self.ui.checkerboardCheckBox.checked = False
-        display.show_pair(nodes.fixed, registered.moved, self.ui.fadeSlider.value)
+        self._result.show(registered)
         self._say(_("Done: {name} is in the scene.").format(name=registered.moved.GetName()))
-        self.ui.resultCollapsibleButton.collapsed = False
         self._show()
 
     def onFailed(self, message) -> None:
@@ -233,22 +224,6 @@ class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         display.show_pair(nodes.fixed, nodes.moving, self.ui.fadeSlider.value)
         self._show()
 
-    def onReportButton(self, checked=False) -> None:
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self._registered.page))
-
-    def onFade(self, value) -> None:
-        display.fade(value)
-
-    def onCheckerboard(self, on) -> None:
-        display.remove_checkerboards()
-        if self._registered is None or self._registered.moved is None:
-            return
-        front = display.checkerboard(self._registered.moved) if on else self._registered.moved
-        display.show_pair(self._registered_fixed(), front, 1.0 if on else self.ui.fadeSlider.value)
-
-    def _registered_fixed(self):
-        return self._registered.moved.GetNodeReference("SynthReg.fixed")
-
     def _abandon(self) -> None:
         """Stop everything without a word: whoever could hear it is going away."""
         for running in (self._job, self._sample):
@@ -260,7 +235,11 @@ class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _say(self, text) -> None:
         self._said = text
         self.ui.statusLabel.text = text
-        self.ui.logText.appendPlainText(text)
+        self._log(text)
+
+    def _log(self, text) -> None:
+        if text:
+            self.ui.logText.appendPlainText(text)
 
     def _show(self) -> None:
         """Everything that can be enabled, named or hidden, from what is the case now."""
@@ -285,10 +264,6 @@ class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.sampleButton.enabled = not running and self._sample is None
         if not running:
             self.ui.statusLabel.text = self._said or wrong or _("Ready: press Apply.")
-        result = self._registered
-        self.ui.resultCollapsibleButton.enabled = result is not None
-        self.ui.resultLabel.text = summary(result.report, result.warnings) if result else _("No result yet.")
-        self.ui.reportButton.enabled = bool(result and result.page and os.path.isfile(result.page))
 
 
 class SynthRegisterTest(ScriptedLoadableModuleTest):

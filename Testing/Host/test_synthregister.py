@@ -351,3 +351,25 @@ def test_in_test_mode_nothing_is_installed_and_nobody_is_asked(panel, pair, monk
     slicer.app.setTestingEnabled(True)
     panel.click("applyButton")
     assert "test mode" in panel.text("statusLabel") and extensions.requested == []
+
+
+def test_a_card_that_torch_cannot_use_is_noted(panel, pair, monkeypatch):
+    from SynthRegLib import install
+
+    monkeypatch.setattr(install.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(install.importlib.metadata, "version", lambda name: "2.13.0+cpu")
+    panel.click("applyButton")
+    monkeypatch.undo()
+    assert "computes on the processor only, on a computer with an NVIDIA card" in panel.text("logText")
+    panel.click("applyButton")
+    panel.wait_until(lambda: is_idle(panel), 10)
+
+
+def test_deleting_a_shown_image_clears_the_result(panel, pair):
+    apply(panel)
+    panel.wait_until(lambda: is_idle(panel), 120)
+    panel.click("checkerboardCheckBox")
+    slicer.mrmlScene.RemoveNode(slicer.util.getNode("moving registered to fixed"))
+    panel.settle()
+    assert panel.text("resultLabel") == "No result yet." and not panel.is_enabled("checkerboardCheckBox")
+    assert not [node for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode") if "checkerboard" in node.GetName()]

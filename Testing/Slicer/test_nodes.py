@@ -1,0 +1,324 @@
+"""What the worker is given of each kind of node, and what comes back of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+from SynthRegLib.inputs import RegistrationNodes
+from SynthRegLib.nodes import NodeChanged, write_scene
+from SynthRegLib.registration import finished, register
+from SynthRegLib.results import DERIVED
+from SynthRegLib.settings import BRAIN_MODEL, Preset, Settings
+
+from SlicerSynthReg.request import Request
+from SlicerSynthReg.space.transform import Affine
+from SlicerSynthReg.volume.landmarks import read_landmarks
+from SlicerSynthReg.volume.read import read_volume
+from SlicerSynthReg.volume.transforms import read_transform
+from Testing.Slicer.answers import answering, known_map
+from Testing.Slicer.known import PLAIN, grid_parent, linear_parent, running, skewed, volume
+
+STILL = Affine()
+
+
+@pytest.fixture
+def pair():
+    return volume("fixed", PLAIN, 1), volume("moving", skewed(), 2)
+
+
+def matrix_of(node) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def label_map(name: str, affine: np.ndarray, labels: np.ndarray):
+    """labels: (I, J, K)."""
+    values = np.ascontiguousarray(labels.T).astype(np.int16)
+    return slicer.util.addVolumeFromArray(values, affine, name, "vtkMRMLLabelMapVolumeNode")
+
+
+def two_balls(shape=(48, 42, 38)) -> np.ndarray:
+    """Labels 4 and 9 at different places, (I, J, K)."""
+    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
+    labels = np.zeros(shape, int)
+    labels[np.linalg.norm(index - [16, 20, 18], axis=-1) < 7] = 4
+    labels[np.linalg.norm(index - [32, 22, 20], axis=-1) < 6] = 9
+    return labels
+
+
+def segmentation(name: str, balls: np.ndarray, affine: np.ndarray):
+    """Segments "left" and "right", made as Slicer makes them, which crops and shares their images."""
+    labels = label_map("made of", affine, balls)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(labels, node)
+    for n, segment_name in enumerate(("left", "right")):
+        node.GetSegmentation().GetNthSegment(n).SetName(segment_name)
+        node.GetSegmentation().GetNthSegment(n).SetColor(0.2 + 0.4 * n, 0.5, 0.9 - 0.4 * n)
+    node.GetSegmentation().GetNthSegment(1).SetTag("Terminology", "somewhere~right")
+    slicer.mrmlScene.RemoveNode(labels)
+    return node
+
+
+def inner_inputs(nodes: RegistrationNodes, wanted: str, read):
+    """What the registration itself is given under the name `wanted`, read while its files are there."""
+    found = []
+
+    def spying(request: Request, workspace: Path, progress):
+        found.append(read(request.inputs[wanted]))
+        return answering(STILL)(request, workspace, progress)
+
+    from SynthRegLib.scene_worker import register_nodes_spec
+
+    from SlicerSynthReg.run import run
+
+    tasks = {"register_nodes": register_nodes_spec(spying)}
+    register(nodes, Settings(), lambda request, progress: run(request, progress, tasks))
+    return found[0]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"])
+def test_voxels_and_place_are_written_as_slicer_has_them(tmp_path, dtype, pair):
+    fixed, moving = pair
+    values = (np.random.default_rng(0).random((30, 42, 48)) * 120).astype(dtype)
+    node = slicer.util.addVolumeFromArray(values, skewed(), "typed")
+    finished(write_scene(RegistrationNodes(node, moving), tmp_path))
+    read = read_volume(tmp_path / "fixed.nrrd")
+    np.testing.assert_array_equal(read.data[0].numpy(), values.T.astype(np.float32))
+    np.testing.assert_allclose(read.grid.affine, matrix_of(node), atol=1e-9)
+    again = slicer.util.loadVolume(str(tmp_path / "fixed.nrrd"))  # Slicer turns left-handed files over as it reads
+    ijk = np.random.default_rng(1).integers(0, (48, 42, 30), (200, 3))
+    there = np.linalg.solve(matrix_of(again), matrix_of(node) @ np.c_[ijk, np.ones(200)].T)[:3].T
+    np.testing.assert_allclose(there, np.rint(there), atol=1e-4)
+    i, j, k = np.rint(there).astype(int).T
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(again)[k, j, i], values[tuple(ijk.T[::-1])])
+
+
+def test_a_volume_that_changes_while_it_is_written_is_refused(tmp_path, pair):
+    big = slicer.util.addVolumeFromArray(np.zeros((80, 100, 200), np.int16), PLAIN, "live")
+    steps = write_scene(RegistrationNodes(big, pair[1]), tmp_path)
+    next(steps)
+    big.GetImageData().GetPointData().GetScalars().Modified()
+    with pytest.raises(NodeChanged, match="live changed while it was read.*Press Apply again"):
+        finished(steps)
+
+
+def test_a_label_map_keeps_its_values_and_lies_on_its_image(pair):
+    fixed, moving = pair
+    parent = linear_parent()
+    for node in (fixed, moving):
+        node.SetAndObserveTransformNodeID(parent.GetID())
+    labels = label_map("labels", PLAIN, two_balls())
+    labels.SetAndObserveTransformNodeID(parent.GetID())
+    nodes = RegistrationNodes(fixed, moving, fixed_labels=labels, moving_labels=labels)
+    found = inner_inputs(nodes, "fixed_labels", lambda path: read_volume(path, "labels"))
+    np.testing.assert_array_equal(found.data[0].numpy(), two_balls())
+    world = slicer.util.arrayFromTransformMatrix(parent) @ PLAIN
+    np.testing.assert_allclose(found.grid.affine, world, atol=1e-6)
+
+
+def test_segments_are_numbered_by_name_alike_in_both_images(pair):
+    fixed, moving = pair
+    one = segmentation("fixed parts", two_balls(), PLAIN)
+    other = segmentation("moving parts", two_balls()[::-1], PLAIN)
+    other.GetSegmentation().GetNthSegment(0).SetName("right")
+    other.GetSegmentation().GetNthSegment(1).SetName("left")
+    nodes = RegistrationNodes(fixed, moving, fixed_labels=one, moving_labels=other)
+    found = inner_inputs(nodes, "fixed_labels", lambda path: read_volume(path, "labels"))
+    balls = two_balls()
+    np.testing.assert_array_equal(found.data[0].numpy(), np.where(balls == 4, 1, np.where(balls == 9, 2, 0)))
+    moving_found = inner_inputs(nodes, "moving_labels", lambda path: read_volume(path, "labels"))
+    counts = np.bincount(moving_found.data.numpy().ravel(), minlength=3)
+    # the larger ball is "left" (1) in the fixed and, renamed, "right" (2) in the moving segmentation
+    assert counts[2] > counts[1] > 0
+
+
+def test_overlapping_segments_are_all_seen(pair):
+    fixed, moving = pair
+    node = segmentation("parts", two_balls(), PLAIN)
+    whole = two_balls() > 0
+    whole[20:30, 20, 18] = True
+    labels = label_map("whole", PLAIN, whole)
+    slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(labels, node)
+    assert node.GetSegmentation().GetNumberOfLayers() == 2
+    mask = inner_inputs(
+        RegistrationNodes(fixed, moving, fixed_mask=node), "fixed_mask", lambda path: read_volume(path, "labels")
+    )
+    np.testing.assert_array_equal(mask.data[0].numpy() > 0, whole)
+
+
+def test_a_segmentation_under_a_grid_parent_lies_on_its_image(pair):
+    fixed, moving = pair
+    parent = grid_parent(5, from_parent=True)
+    moving.SetAndObserveTransformNodeID(parent.GetID())
+    node = segmentation("parts", two_balls(), PLAIN)
+    node.SetAndObserveTransformNodeID(parent.GetID())
+    found = inner_inputs(
+        RegistrationNodes(fixed, moving, moving_labels=node),
+        "moving_labels",
+        lambda path: read_volume(path, "labels", allow_degenerate=True),
+    )
+    from_world = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, parent, from_world)
+    index = np.argwhere(found.data[0].numpy() == 1)[::7]
+    own = np.array([from_world.TransformPoint(p) for p in found.grid.index_to_world(index)])
+    there = np.rint(np.linalg.solve(PLAIN, np.c_[own, np.ones(len(own))].T).T[:, :3]).astype(int)
+    assert len(index) > 50
+    assert (two_balls()[tuple(there.T)] == 4).mean() > 0.97
+
+
+def test_a_moved_segmentation_keeps_names_colours_and_terminology(pair):
+    fixed, moving = pair
+    node = segmentation("parts", two_balls(), PLAIN)
+    registered = register(RegistrationNodes(fixed, moving, moving_labels=node), Settings(), running(STILL))
+    moved, source = registered.moved_labels.GetSegmentation(), node.GetSegmentation()
+    assert registered.moved_labels.IsA("vtkMRMLSegmentationNode")
+    for n, value in enumerate((4, 9)):
+        ours, theirs = moved.GetNthSegment(n), source.GetNthSegment(n)
+        assert ours.GetName() == theirs.GetName()
+        np.testing.assert_allclose(ours.GetColor(), theirs.GetColor(), atol=0.005)
+        array = slicer.util.arrayFromSegmentBinaryLabelmap(registered.moved_labels, moved.GetNthSegmentID(n), fixed)
+        np.testing.assert_array_equal(array.T > 0, two_balls() == value)
+    tag = vtk.mutable("")
+    assert moved.GetNthSegment(1).GetTag("Terminology", tag) and str(tag) == "somewhere~right"
+
+
+def test_a_moved_label_map_stays_a_label_map(pair):
+    fixed, moving = pair
+    labels = label_map("labels", PLAIN, two_balls())
+    registered = register(RegistrationNodes(fixed, moving, moving_labels=labels), Settings(), running(STILL))
+    assert registered.moved_labels.IsA("vtkMRMLLabelMapVolumeNode")
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(registered.moved_labels).T, two_balls())
+
+
+def markups(points: np.ndarray, parent=None):
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "points")
+    for n, point in enumerate(points):
+        node.AddControlPoint(vtk.vtkVector3d(*point), f"p{n}")
+    if parent is not None:
+        node.SetAndObserveTransformNodeID(parent.GetID())
+    return node
+
+
+def test_landmarks_go_in_world_and_come_back_moved(pair):
+    fixed, moving = pair
+    parent = linear_parent()
+    points = np.random.default_rng(3).uniform(-15, 15, (6, 3))
+    here, there = markups(known_map().inverse().map_points(points)), markups(points, parent)
+    there.SetNthControlPointLabel(2, 'named, "so"')
+    nodes = RegistrationNodes(fixed, moving, fixed_landmarks=here, moving_landmarks=there)
+    given = inner_inputs(nodes, "moving_landmarks", read_landmarks)
+    world = slicer.util.arrayFromMarkupsControlPoints(there, world=True)
+    np.testing.assert_allclose(given.points_mm, world, atol=1e-6)
+    assert given.labels[2] == 'named, "so"'
+    registered = register(nodes, Settings(), running(known_map()))
+    found = slicer.util.arrayFromMarkupsControlPoints(registered.moved_landmarks, world=True)
+    np.testing.assert_allclose(found, known_map().inverse().map_points(world), atol=0.02)
+    assert registered.moved_landmarks.GetNthControlPointLabel(2) == 'named, "so"'
+
+
+@pytest.mark.parametrize("moving_parent", [None, "linear"])
+def test_the_start_is_what_would_bring_the_moving_image_near(pair, moving_parent):
+    fixed, moving = pair
+    if moving_parent:
+        moving.SetAndObserveTransformNodeID(linear_parent().GetID())
+    start = linear_parent((3.0, 10.0, -4.0), (6.0, 2.0, -8.0), 1.0, name="start")
+    nodes = RegistrationNodes(fixed, moving, initial_transform=start)
+    given = inner_inputs(nodes, "initial_transform", read_transform)
+    here = np.random.default_rng(1).uniform(-20, 20, (9, 3))
+    # out of `start` into the moving volume's own space, and to where the moving volume lies now
+    own = np.c_[here, np.ones(9)] @ np.linalg.inv(slicer.util.arrayFromTransformMatrix(start)).T
+    above = moving.GetParentTransformNode()
+    now = own if above is None else own @ slicer.util.arrayFromTransformMatrix(above).T
+    np.testing.assert_allclose(given.map_points(here), now[:, :3], atol=1e-3)
+
+
+def test_the_forward_node_serves_as_a_start(pair):
+    fixed, moving = pair
+    moving.SetAndObserveTransformNodeID(linear_parent().GetID())
+    answer = Affine(np.array([[1.0, 0.02, 0, 4], [-0.02, 1, 0, -3], [0, 0, 1.03, 2], [0, 0, 0, 1]]))
+    first = register(RegistrationNodes(fixed, moving), Settings(), running(answer))
+    again = RegistrationNodes(fixed, moving, initial_transform=first.forward)
+    given = inner_inputs(again, "initial_transform", read_transform)
+    np.testing.assert_allclose(given.matrix, answer.matrix, atol=1e-3)
+
+
+def test_results_say_what_they_come_from(pair):
+    fixed, moving = pair
+    moving.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    study = hierarchy.CreateStudyItem(hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "someone"), "a day")
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(moving), study)
+    registered = register(RegistrationNodes(fixed, moving), Settings(jacobian=True), running(known_map()))
+    for node in (registered.moved, registered.forward, registered.inverse, registered.jacobian):
+        assert node.GetAttribute("SynthReg.Derived") == DERIVED and "not for diagnosis" in DERIVED
+        assert node.GetAttribute("DICOM.instanceUIDs") is None
+        assert node.GetAttribute("SynthReg.moving.DICOM.instanceUIDs") == "1.2.3 1.2.4"
+        assert node.GetNodeReference("SynthReg.fixed") is fixed and node.GetNodeReference("SynthReg.moving") is moving
+        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
+    assert Path(registered.moved.GetAttribute("SynthReg.Report")).is_file()
+
+
+def test_the_moved_image_looks_like_the_moving_one(pair):
+    fixed, moving = pair
+    moving.CreateDefaultDisplayNodes()
+    moving.GetDisplayNode().SetAutoWindowLevel(False)
+    moving.GetDisplayNode().SetWindowLevel(321.0, 654.0)
+    registered = register(RegistrationNodes(fixed, moving), Settings(), running(known_map()))
+    display = registered.moved.GetDisplayNode()
+    assert (display.GetWindow(), display.GetLevel(), display.GetAutoWindowLevel()) == (321.0, 654.0, 0)
+
+
+def test_only_what_was_asked_for_is_placed(pair):
+    registered = register(RegistrationNodes(*pair), Settings(inverse=False), running(known_map()))
+    assert registered.inverse is None and registered.jacobian is None
+    assert len(slicer.util.getNodesByClass("vtkMRMLGridTransformNode")) == 1
+
+
+def test_transforms_survive_saving_beside_the_volumes(pair, tmp_path):
+    """The file holds the map between the two volumes' own spaces, which is what their files hold."""
+    fixed, moving = pair
+    fixed.SetAndObserveTransformNodeID(linear_parent().GetID())
+    moving.SetAndObserveTransformNodeID(linear_parent((-6.0, 9.0, 4.0), name="other").GetID())
+    registered = register(RegistrationNodes(fixed, moving), Settings(), running(known_map()))
+    storage = registered.forward.CreateDefaultStorageNode()
+    storage.SetFileName(str(tmp_path / "forward.h5"))
+    assert storage.WriteData(registered.forward)
+    read = read_transform(tmp_path / "forward.h5")
+    own = np.random.default_rng(0).uniform(-20, 20, (20, 3))
+    by_node = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(fixed.GetParentTransformNode(), registered.forward, by_node)
+    expected = np.array([by_node.TransformPoint(p) for p in own])
+    np.testing.assert_allclose(read.map_points(own), expected, atol=0.02)
+
+
+def test_presets_reach_the_backend_as_its_own_parameters(pair):
+    for preset, expected in (
+        (Preset.BRAIN_ACCURATE, {"preset": "accurate", "model": None, "affine_only": False}),
+        (Preset.BRAIN_FAST, {"preset": "fast", "model": None, "affine_only": False}),
+        (Preset.ANY_ANATOMY, {"preset": "accurate", "model": "none", "affine_only": False}),
+        (Preset.AFFINE, {"preset": "accurate", "model": None, "affine_only": True}),
+    ):
+        settings = Settings(preset=preset, smoothness=2.0)
+        registered = register(RegistrationNodes(*pair), settings, running(known_map()))
+        found = registered.report["parameters"]
+        assert {name: found[name] for name in expected} == expected
+        assert found["regularization"] == 2.0 and found["device"] == "auto"
+
+
+def test_the_brain_model_is_the_backends():
+    from SlicerSynthReg.tasks.model import DEFAULT_MODEL
+
+    assert BRAIN_MODEL == DEFAULT_MODEL
+
+
+def test_the_scene_file_is_plain_json(pair, tmp_path):
+    inputs = finished(write_scene(RegistrationNodes(*pair), tmp_path))
+    record = json.loads(Path(inputs["scene"]).read_text())
+    assert record["fixed"]["parent"] == np.eye(4).tolist() and record["moving"]["bent"] is None
