@@ -88,10 +88,7 @@ def _written_layer(node: slicer.vtkMRMLTransformableNode, layer: Layer, folder: 
         return record
     own = Lattice(tuple(layer.image.GetDimensions()), layer.affine)
     world = world_lattice(own, between(node.GetParentTransformNode(), None))
-    there = _points_file(folder / f"{name}_to_own.npy", world.count)
-    for _share in mapped_lattice(between(None, node.GetParentTransformNode()), world, there):
-        yield
-    there.flush()
+    yield from _write_points(between(None, node.GetParentTransformNode()), world, folder / f"{name}_to_own.npy")
     record["bent"] = {**world.to_json(), "to_own": f"{name}_to_own.npy"}
     return record
 
@@ -103,16 +100,19 @@ def _written_target(volume: slicer.vtkMRMLVolumeNode, folder: Path, name: str) -
     record: Record = {**lattice.to_json(), "world": None}
     if parent_matrix(volume) is None:
         record["world"] = f"{name}_world.npy"
-        there = _points_file(folder / record["world"], lattice.count)
-        for _share in mapped_lattice(between(volume.GetParentTransformNode(), None), lattice, there):
-            yield
-        there.flush()
+        yield from _write_points(between(volume.GetParentTransformNode(), None), lattice, folder / record["world"])
     return record
 
 
-def _points_file(path: Path, count: int) -> np.memmap:
-    """(count, 3) float64 in a .npy file, filled by whoever asked for it."""
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=(count, 3))
+def _write_points(transform: vtk.vtkAbstractTransform, lattice: Lattice, path: Path) -> Iterator[None]:
+    """Where the points of `lattice` go, as a .npy file of (N, 3) float64; written as it grows, as one large flush
+    would hold the event loop."""
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float64)), "fortran_order": False}
+    with open(path, "wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, {**header, "shape": (lattice.count, 3)})
+        for piece in mapped_lattice(transform, lattice):
+            stream.write(piece.tobytes())
+            yield
 
 
 def _write_nrrd(image: vtk.vtkImageData, affine: np.ndarray, path: Path, name: str) -> Iterator[None]:

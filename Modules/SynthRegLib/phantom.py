@@ -81,8 +81,10 @@ def _tissues(places: np.ndarray) -> dict[str, np.ndarray]:
     eyes = np.minimum(_ball(places, (31, 80, -26), (12.0,) * 3), _ball(places, (-31, 80, -26), (12.0,) * 3))
     bone = _ball(places, (0, 0, 1), (70.0, 88.0, 78.0))
     cavity = _ball(places, (0, 0, 2), (65.0, 83.0, 72.0))
-    middle = np.abs(places[:, 0]) - 1.5  # the cleft between the halves, above the nuclei
-    cleft = np.maximum(middle, 22.0 - places[:, 2])
+    middle = (
+        np.abs(places[:, 0] + 0.09 * places[:, 1] - 0.05 * places[:, 2]) - 1.5
+    )  # the cleft between the halves, above the nuclei
+    cleft = np.maximum(middle, 22.0 - places[:, 2])  # between the halves, above the nuclei
     hind = _ball(places, (0, -46, -38), (42.0, 28.0, 22.0)) + 2.5 * np.sin(places[:, 2] / 2.4) - 1.0
     brain = np.maximum(_ball(places, (0, 0, 2), (62.0, 80.0, 68.0)) + 13.0 * np.maximum(folds - 0.45, 0.0), -cleft)
     core = _ball(places, (0, 0, 2), (52.0, 69.0, 57.0)) + 13.0 * folds

@@ -79,12 +79,10 @@ def mapped(transform: vtk.vtkAbstractTransform, points: np.ndarray) -> np.ndarra
     return vtk_to_numpy(target.GetData()).copy()
 
 
-def mapped_lattice(transform: vtk.vtkAbstractTransform, lattice: Lattice, into: np.ndarray) -> Iterator[float]:
-    """Write where each point of `lattice` goes to `into` (N, 3), piece by piece; yields the share done."""
+def mapped_lattice(transform: vtk.vtkAbstractTransform, lattice: Lattice) -> Iterator[np.ndarray]:
+    """Where the points of `lattice` go, (N, 3) float64 piece by piece."""
     for start in range(0, lattice.count, PIECE):
-        piece = lattice.points(start, start + PIECE)
-        into[start : start + len(piece)] = mapped(transform, piece)
-        yield min(1.0, (start + PIECE) / lattice.count)
+        yield mapped(transform, lattice.points(start, start + PIECE))
 
 
 def world_lattice(own: Lattice, to_world: vtk.vtkAbstractTransform) -> Lattice:

@@ -195,6 +195,9 @@ def _moved_landmarks(nodes: RegistrationNodes, loaded: Loaded, added: list) -> s
     )
     node = _add("vtkMRMLMarkupsFiducialNode", name, added)
     node.CreateDefaultDisplayNodes()
+    source = nodes.moving_landmarks.GetDisplayNode()
+    if source is not None and node.GetDisplayNode() is not None:
+        node.GetDisplayNode().SetVisibility(source.GetVisibility())
     for label, position in loaded.landmarks:
         node.AddControlPoint(vtk.vtkVector3d(*position), label)
     return node

@@ -25,11 +25,6 @@ def summary(report: Mapping[str, Any], warnings: list[str]) -> str:
     for before, after, text in (
         ("dice_before", "dice_after", _("Overlap of the labels (Dice): {before:.2f} before, {after:.2f} after")),
         ("tre_before", "tre_after", _("Distance of the landmarks: {before:.1f} mm before, {after:.1f} mm after")),
-        (
-            "similarity_before",
-            "similarity_after",
-            _("Similarity: {before:.2f} after the affine part, {after:.2f} at the end"),
-        ),
     ):
         if report.get(before) is not None and report.get(after) is not None:
             lines.append(text.format(before=report[before], after=report[after]))

@@ -16,18 +16,7 @@ from SlicerSynthReg.volume.landmarks import Landmarks, read_landmarks, write_lan
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import write_transform
 from SlicerSynthReg.volume.write import write_volume
-
-
-def turn(degrees: tuple[float, float, float]) -> np.ndarray:
-    """3x3 rotation about x, then y, then z."""
-    total = np.eye(3)
-    for axis, angle in enumerate(np.deg2rad(degrees)):
-        a, b = [n for n in range(3) if n != axis]
-        one = np.eye(3)
-        one[a, a] = one[b, b] = np.cos(angle)
-        one[a, b], one[b, a] = (-np.sin(angle), np.sin(angle)) if axis != 1 else (np.sin(angle), -np.sin(angle))
-        total = one @ total
-    return total
+from Testing.Slicer.rotation import turn
 
 
 def known_map(seed: int = 7) -> Composite:

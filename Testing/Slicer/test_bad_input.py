@@ -19,7 +19,8 @@ from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks.table import TASKS
 from Testing.Slicer.answers import known_map
-from Testing.Slicer.known import PLAIN, linear_parent, running, skewed, volume
+from Testing.Slicer.known import running
+from Testing.Slicer.scenes import PLAIN, linear_parent, skewed, volume
 
 AS_THEY_ARE = Settings()
 

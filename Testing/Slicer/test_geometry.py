@@ -16,7 +16,8 @@ from SynthRegLib.settings import Settings
 from vtk.util.numpy_support import vtk_to_numpy
 
 from Testing.Slicer.answers import known_map
-from Testing.Slicer.known import PLAIN, grid_parent, linear_parent, running, skewed, volume
+from Testing.Slicer.known import running
+from Testing.Slicer.scenes import PLAIN, grid_parent, linear_parent, skewed, volume
 
 CASES = {
     "as they are": ("plain", "plain", "", ""),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
+from scipy.ndimage import map_coordinates
 from SynthRegLib.inputs import RegistrationNodes
 from SynthRegLib.nodes import NodeChanged, write_scene
 from SynthRegLib.registration import finished, register
@@ -21,7 +22,8 @@ from SlicerSynthReg.volume.landmarks import read_landmarks
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import read_transform
 from Testing.Slicer.answers import answering, known_map
-from Testing.Slicer.known import PLAIN, grid_parent, linear_parent, running, skewed, volume
+from Testing.Slicer.known import running
+from Testing.Slicer.scenes import PLAIN, grid_parent, linear_parent, skewed, volume
 
 STILL = Affine()
 
@@ -322,3 +324,21 @@ def test_the_scene_file_is_plain_json(pair, tmp_path):
     inputs = finished(write_scene(RegistrationNodes(*pair), tmp_path))
     record = json.loads(Path(inputs["scene"]).read_text())
     assert record["fixed"]["parent"] == np.eye(4).tolist() and record["moving"]["bent"] is None
+
+
+@pytest.mark.parametrize("kind", ["linear", "grid", "grid set to parent"])
+def test_the_registration_is_given_the_images_as_they_lie_in_the_world(pair, kind):
+    fixed, moving = pair
+    parent = linear_parent() if kind == "linear" else grid_parent(5, from_parent=kind == "grid")
+    moving.SetAndObserveTransformNodeID(parent.GetID())
+    found = inner_inputs(RegistrationNodes(fixed, moving), "moving", read_volume)
+    from_world = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, parent, from_world)
+    index = np.random.default_rng(2).integers(8, np.array(found.grid.shape) - 8, (300, 3))
+    own = np.array([from_world.TransformPoint(p) for p in found.grid.index_to_world(index)])
+    there = np.linalg.solve(matrix_of(moving), np.c_[own, np.ones(len(own))].T)[:3]
+    values = slicer.util.arrayFromVolume(moving).astype(float)
+    expected = map_coordinates(values, there[::-1], order=1)
+    inside = expected > 0
+    assert inside.sum() > 100
+    np.testing.assert_allclose(found.data[0].numpy()[tuple(index.T)][inside], expected[inside], atol=2.0)
