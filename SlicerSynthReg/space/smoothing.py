@@ -11,7 +11,7 @@ from torch.nn import functional as F
 def gaussian(field: torch.Tensor, sd_vox: float | torch.Tensor) -> torch.Tensor:
     """Separable Gaussian, edges repeated: field (B, C, I, J, K); sd_vox one SD, or (B, 3) for each element and axis."""
     sds = torch.as_tensor(sd_vox, dtype=field.dtype, device=field.device).expand(field.shape[0], 3)
-    radius = math.ceil(3 * float(sds.max()))
+    radius = math.ceil(3 * (float(sds.max()) if isinstance(sd_vox, torch.Tensor) else sd_vox))
     if radius == 0:
         return field
     offsets = torch.arange(-radius, radius + 1, device=field.device, dtype=field.dtype)

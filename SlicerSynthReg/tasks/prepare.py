@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import label
 from torch.nn import functional as F
 
 from SlicerSynthReg.losses.mind import mind_ssc
 from SlicerSynthReg.methods.instance.channels import Channels
-from SlicerSynthReg.methods.synthmorph.model import Features, SynthMorph
+from SlicerSynthReg.methods.synthmorph.model import Features
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.smoothing import box_mean, gaussian
 from SlicerSynthReg.space.transform import Affine, resample
@@ -31,6 +32,10 @@ class Scan:
         image = resample(self.image[None], self.grid, grid, through)[0]
         mask = None if self.mask is None else resample(self.mask[None], self.grid, grid, through)[0]
         return Scan(image, grid, mask)
+
+    def within(self, where: torch.Tensor) -> Scan:
+        """Counting only in `where` (I, J, K), 1 inside."""
+        return Scan(self.image, self.grid, where if self.mask is None else self.mask * where)
 
     def halved(self) -> Scan:
         """Block means at twice the voxel size."""
@@ -63,53 +68,53 @@ def _subset(values: torch.Tensor, most: int = 1_000_000) -> torch.Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class SeenScan:
-    """What each stage compares: `coarse` the search (about 10 mm), `steady` the first fit (about 4 mm; indifferent to
-    how the head is turned), `middle` the last fit (about 4 mm), `fine` the deformation. features: the network's own."""
+class Described:
+    """What each stage before the deformation compares: `coarse` the search (about 10 mm), `steady` the first affine fit
+    (about 4 mm; indifferent to how the head is turned), `middle` the last (about 4 mm)."""
 
     coarse: Channels
     steady: Channels
     middle: Channels
-    fine: Channels
-    features: Features | None = None
 
 
-def see(model: SynthMorph | None, scan: Scan) -> SeenScan:
-    """The network's features, counting where its anatomy is; without a network MIND descriptors, counting all tissue.
-
-    The user's mask limits what counts either way.
-    """
-    allowed = torch.ones_like(scan.image) if scan.mask is None else scan.mask
-    if model is None:
-        return _described(scan, allowed)
-    with torch.inference_mode():
-        features = model.features(scan.image[None, None])
-    weight = (features.foreground if features.foreground is not None else tissue(scan.image)) * allowed
-    fine = Channels(features.finest, weight, scan.grid)
-    middle = fine.pooled(2)
-    return SeenScan(fine.pooled(5), middle, middle, fine, features)
-
-
-def _described(scan: Scan, allowed: torch.Tensor) -> SeenScan:
+def describe(scan: Scan) -> Described:
     """Outline and texture, which turn with the head, for the search and the first fit; MIND-SSC, whose neighbours do
     not turn with it, once the heads are nearly upright to each other."""
-    weight = tissue(scan.image) * allowed
+    weight = counting(scan)
     outline = Channels(weight[None], torch.ones_like(weight), scan.grid).pooled(5)
     half = scan.halved()
-    middle = middle_channels(None, scan)
-    texture = gaussian(local_contrast(half.image).abs()[None], 1.0)[0]
+    middle = middle_channels(scan)
+    texture = gaussian(local_contrast(half.image, (2, 4)).abs()[None], 1.0)[0]
     steady = Channels(torch.cat([middle.weight[None] * 2, texture]), middle.weight * 0.8 + 0.2, half.grid)
-    fine = Channels(mind_ssc(scan.image[None, None])[0] * 0.5, weight, scan.grid)
-    return SeenScan(outline, steady, middle, fine)
+    return Described(outline, steady, middle)
 
 
-def middle_channels(model: SynthMorph | None, scan: Scan) -> Channels:
-    """`SeenScan.middle` alone, which without a network costs an eighth of the whole."""
-    if model is not None:
-        return see(model, scan).middle
+def middle_channels(scan: Scan) -> Channels:
+    """`Described.middle` alone, which costs an eighth of the whole."""
     half = scan.halved()
-    weight = tissue(half.image) if half.mask is None else tissue(half.image) * half.mask
-    return Channels(mind_ssc(half.image[None, None])[0], weight, half.grid)
+    return Channels(mind_ssc(half.image[None, None])[0], counting(half), half.grid)
+
+
+def counting(scan: Scan) -> torch.Tensor:
+    """(I, J, K) how much each voxel counts: tissue, within the scan's mask if it has one."""
+    return tissue(scan.image) if scan.mask is None else tissue(scan.image) * scan.mask
+
+
+def anatomy(features: Features, grid: Grid) -> torch.Tensor | None:
+    """(I, J, K) 1 in the brain that the network sees and a voxel about it: the largest connected piece of what is more
+    likely brain than not. None where no brain of 0.3 to 2.5 litres is seen, so that a scan of something else is not
+    registered by a phantom."""
+    if features.foreground is None:
+        return None
+    pieces, count = label((features.foreground > 0.5).cpu().numpy())
+    if not count:
+        return None
+    sizes = np.bincount(pieces.flat)[1:]
+    litres = sizes.max() * float(np.prod(grid.spacing)) / 1e6
+    if not 0.3 <= litres <= 2.5:
+        return None
+    brain = torch.from_numpy(pieces == sizes.argmax() + 1).float()
+    return (box_mean(brain[None, None], 1)[0, 0] > 0.05).float()
 
 
 def tissue(image: torch.Tensor) -> torch.Tensor:
@@ -117,7 +122,7 @@ def tissue(image: torch.Tensor) -> torch.Tensor:
     return box_mean((image > 0.08).float()[None, None], 2)[0, 0]
 
 
-def local_contrast(image: torch.Tensor, radii: tuple[int, ...] = (2, 4)) -> torch.Tensor:
+def local_contrast(image: torch.Tensor, radii: tuple[int, ...] = (3, 6)) -> torch.Tensor:
     """(len(radii), I, J, K) intensities less their local mean over their local SD, for windows of 2 r + 1 voxels:
     squared differences of such images are local normalised cross-correlation (2 - 2 NCC)."""
     stack = torch.stack([image, image * image])[None]

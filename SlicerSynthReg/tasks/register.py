@@ -24,9 +24,12 @@ from SlicerSynthReg.request import Progress, Request, TaskOutcome, shown_name
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Displacement, Transform
 from SlicerSynthReg.space.voting import resample_labels
-from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig, Stopwatch, align
+from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig, align
+from SlicerSynthReg.tasks.deforming import DeformingConfig
+from SlicerSynthReg.tasks.device import chosen_device
 from SlicerSynthReg.tasks.model import chosen_card
 from SlicerSynthReg.tasks.parameters import RegisterParameters, recorded
+from SlicerSynthReg.tasks.stopwatch import Stopwatch
 from SlicerSynthReg.volume.landmarks import Landmarks, read_landmarks, write_landmarks
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import read_transform, write_transform
@@ -59,8 +62,6 @@ class Inputs:
 def register_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
     """Run one registration; every file lies in `workspace`."""
     parameters = RegisterParameters(**request.parameters)
-    if parameters.device == "cuda":
-        raise VolumeError("Found device 'cuda', expected 'auto' or 'cpu': registration uses no graphics card yet.")
     if parameters.threads:
         torch.set_num_threads(parameters.threads)
     watch = Stopwatch(lambda share, text: progress(share, text))
@@ -71,8 +72,10 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
     watch.end()
     config = AlignmentConfig(
         regularization=1.0 if parameters.regularization is None else parameters.regularization,
-        refine=parameters.refine and (parameters.preset == "accurate" or model is None),
+        refine=parameters.refine,
         affine_only=parameters.affine_only,
+        deforming=DeformingConfig(last=parameters.preset == "accurate"),
+        device=chosen_device(parameters.device).type,
     )
     alignment = align(
         model,
@@ -90,7 +93,7 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
     moved = _moved(inputs, alignment.transform)
     outputs = _write(inputs, moved, alignment.transform, workspace)
     watch.stage("measuring", 0.93)
-    record = _measured(inputs, moved, alignment, card, request)
+    record = _measured(inputs, moved, alignment, card, request, config.device)
     watch.end()
     record = dataclasses.replace(record, stages={name: round(s, 3) for name, s in watch.seconds.items()})
     picture = png_bytes(registration_picture(inputs.fixed, moved.before, moved.image, inputs.fixed_labels))
@@ -196,7 +199,7 @@ def moved_labels(labels: Volume, grid: Grid, transform: Transform | None) -> Vol
 
 
 def _measured(
-    inputs: Inputs, moved: Moved, alignment: Alignment, card: Card | None, request: Request
+    inputs: Inputs, moved: Moved, alignment: Alignment, card: Card | None, request: Request, device: str
 ) -> RegistrationReport:
     forward, grid = alignment.transform, inputs.fixed.grid
     regular = regularity(moved.jacobian)
@@ -216,7 +219,7 @@ def _measured(
     return RegistrationReport(
         fixed_name=shown_name(request.inputs["fixed"]),
         moving_name=shown_name(request.inputs["moving"]),
-        model=card.name if card else "MIND descriptors, no network",
+        model=card.name if card else "MIND and local contrast, no network",
         config={k: v for k, v in recorded(RegisterParameters, request.parameters).items() if v is not None},
         stages={},
         folding_share=regular.folding_share,
@@ -233,7 +236,7 @@ def _measured(
         similarity_after=alignment.similarity_after,
         warnings=alignment.warnings,
         peak_memory_mb=_peak_memory_mb(),
-        device="cpu",
+        device=device,
         version=_version(),
     )
 

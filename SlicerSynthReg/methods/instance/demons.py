@@ -24,17 +24,21 @@ from SlicerSynthReg.space.transform import exponential
 class DemonsConfig:
     """factors: levels as multiples of the channels' voxel, coarse to fine, with their iterations.
 
-    elastic: smoothing of the velocity in voxels of its grid (the regularisation strength); fluid: of each update.
-    alpha: damping relative to the mean squared slope. step: longest update in voxels.
+    finest: the velocity's finest grid, as such a multiple. elastic: smoothing of the velocity in voxels of its grid
+    (the regularisation strength); fluid: of each update. alpha: damping relative to the mean squared slope. step:
+    longest update in voxels. exact_every: one in so many iterations integrates the velocity by scaling and squaring;
+    the others follow to first order.
     """
 
     factors: tuple[int, ...] = (4, 2, 1)
-    iterations: tuple[int, ...] = (30, 25, 8)
-    elastic: float = 0.7
-    fluid: float = 1.0
-    alpha: float = 0.1
+    iterations: tuple[int, ...] = (10, 10, 12)
+    finest: int = 1
+    elastic: float = 0.5
+    fluid: float = 0.7
+    alpha: float = 1.0
     step: float = 1.0
     squarings: int = 6
+    exact_every: int = 4
 
 
 def refine(
@@ -44,27 +48,27 @@ def refine(
     config: DemonsConfig,
     progress: Callable[[float], None] = lambda share: None,
 ) -> torch.Tensor:
-    """Velocity (3, I/2, J/2, K/2) at half the channels' resolution, voxels of that half grid.
+    """Velocity (3, I/finest, J/finest, K/finest), voxels of that grid.
 
-    fixed, moving: on one grid whose counts divide by max(factors); start: such a velocity or None for zero.
+    fixed, moving: on one grid whose counts divide by max(factors); start: a velocity over the same box, in voxels of
+    its own grid, or None for zero.
     """
     shape = fixed.weight.shape
-    v = torch.zeros((1, 3, *(n // config.factors[0] for n in shape)))
-    if start is not None:
-        v = resize_displacement(start[None], tuple(v.shape[2:]))
+    v = fixed.values.new_zeros((1, 3, *(n // config.factors[0] for n in shape))) if start is None else start[None]
     total, done = sum(config.iterations), 0
     for factor, iterations in zip(config.factors, config.iterations):
-        v_factor = max(factor, 2)
+        v_factor = max(factor, config.finest)
         v = resize_displacement(v, tuple(n // v_factor for n in shape))
-        border = _border_window(tuple(v.shape[2:]))
+        border = _border_window(tuple(v.shape[2:])).to(v.device)
         level = _Level(fixed.pooled(factor), moving.pooled(factor), config)
+        flow = _Flow(v, config)
         for _ in range(iterations):
-            force = level.force(v)
-            update = resize_displacement(force, tuple(v.shape[2:]))
-            v = gaussian(v + gaussian(update, config.fluid), config.elastic) * border
+            update = resize_displacement(level.force(flow.u), tuple(v.shape[2:]))
+            flow.become(gaussian(flow.v + gaussian(update, config.fluid), config.elastic) * border)
             done += 1
             progress(done / total)
-    return resize_displacement(v, tuple(n // 2 for n in shape))[0]
+        v = flow.v
+    return resize_displacement(v, tuple(n // config.finest for n in shape))[0]
 
 
 def _border_window(shape: tuple[int, ...]) -> torch.Tensor:
@@ -73,25 +77,43 @@ def _border_window(shape: tuple[int, ...]) -> torch.Tensor:
     return i[:, None, None] * j[:, None] * k
 
 
+class _Flow:
+    """v (1, 3, I, J, K) and u = exp(v), which follows small changes of v by exp(v + d) = exp(v) o exp(d) to first order
+    (one interpolation in place of `squarings`), and is integrated anew every `exact_every` changes."""
+
+    def __init__(self, v: torch.Tensor, config: DemonsConfig) -> None:
+        self.config, self.changes = config, 0
+        self.lattice = index_lattice(tuple(v.shape[2:]), v.device)
+        self.v, self.u = v, exponential(v, config.squarings, self.lattice)
+
+    def become(self, v: torch.Tensor) -> None:
+        self.changes += 1
+        if self.changes % self.config.exact_every:
+            step = v - self.v
+            self.u = step + sample_displaced(self.u, step, self.lattice)
+        else:
+            self.u = exponential(v, self.config.squarings, self.lattice)
+        self.v = v
+
+
 class _Level:
     """One resolution: what does not change between iterations."""
 
     def __init__(self, fixed: Channels, moving: Channels, config: DemonsConfig) -> None:
         self.config = config
-        self.fixed, self.moving = fixed.values[None], moving.values[None]
-        self.weight, self.moving_weight = fixed.weight, moving.weight[None, None]
-        self.lattice = index_lattice(tuple(fixed.weight.shape))
-        square = sum(float((h[[0, 3, 5]].sum(0) * self.weight).sum()) for h, _ in self._sums(self.fixed, self.fixed))
-        self.damping = config.alpha * square / (3 * float(self.weight.sum()) + 1e-6) + 1e-8
+        self.fixed, self.weight = fixed.values[None], fixed.weight
+        self.moving = torch.cat([moving.values, moving.weight[None]])[None]
+        self.lattice = index_lattice(tuple(fixed.weight.shape), fixed.values.device)
+        square = torch.stack([(h[[0, 3, 5]].sum(0) * self.weight).sum() for h, _ in self._sums(self.fixed, self.fixed)])
+        self.damping = config.alpha * square.sum() / (3 * self.weight.sum() + 1e-6) + 1e-8
 
-    def force(self, v: torch.Tensor) -> torch.Tensor:
-        """(1, 3, I, J, K) update in voxels of this level."""
-        u = exponential(v, self.config.squarings)
+    def force(self, u: torch.Tensor) -> torch.Tensor:
+        """(1, 3, I, J, K) update in voxels of this level; u: the present displacement, in voxels of its own grid."""
         if u.shape[2:] != self.fixed.shape[2:]:
             u = resize_displacement(u, tuple(self.fixed.shape[2:]))
-        m = sample_displaced(self.moving, u, self.lattice)
-        weight = self.weight * sample_displaced(self.moving_weight, u, self.lattice, padding="zeros")[0, 0]
-        h, b = torch.zeros(6, *weight.shape), torch.zeros(3, *weight.shape)
+        seen = sample_displaced(self.moving, u, self.lattice)
+        m, weight = seen[:, :-1], self.weight * seen[0, -1]
+        h, b = weight.new_zeros(6, *weight.shape), weight.new_zeros(3, *weight.shape)
         for h_part, b_part in self._sums(self.fixed, m):
             h += h_part
             b += b_part
@@ -109,7 +131,7 @@ class _Level:
             yield torch.stack(h), torch.stack([(x * r).sum(0), (y * r).sum(0), (z * r).sum(0)])
 
 
-def solve3(h: torch.Tensor, damping: float, b: torch.Tensor) -> torch.Tensor:
+def solve3(h: torch.Tensor, damping: torch.Tensor | float, b: torch.Tensor) -> torch.Tensor:
     """(h + damping I)^-1 b for each voxel: h (6, ...) the entries xx, xy, xz, yy, yz, zz, b (3, ...) -> (3, ...)."""
     xx, xy, xz, yy, yz, zz = h[0] + damping, h[1], h[2], h[3] + damping, h[4], h[5] + damping
     c_xx, c_xy, c_xz = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy

@@ -13,7 +13,7 @@ from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.sampling import resize_displacement
 from SlicerSynthReg.space.transform import Displacement, Velocity, exponential
 
-QUICK = DemonsConfig(iterations=(25, 15, 3))
+QUICK = DemonsConfig(iterations=(25, 15, 3), finest=2, elastic=0.7, fluid=1.0, alpha=0.1)
 
 
 def body_mean(field: torch.Tensor, image: Channels) -> float:
@@ -61,6 +61,28 @@ def test_a_known_warp_is_recovered_to_a_third_without_folding(spacing, a_known_w
     assert before > 0.8 and error < 0.3 * before
     assert body_mean((found + u).norm(dim=0), fixed) > before  # pushed the other way it would double
     assert folding_share(half) == 0
+
+
+def test_a_full_resolution_velocity_recovers_more_than_a_half_resolution_one(a_known_warp):
+    """Cortex folds finer than two voxels; what a velocity cannot hold it cannot align."""
+    fixed, moving, u = a_known_warp((4.0, 4.0, 4.0))
+    errors = []
+    for finest in (2, 1):
+        v = refine(fixed, moving, None, dataclasses.replace(QUICK, finest=finest, iterations=(25, 15, 10)))
+        assert tuple(v.shape) == (3, *(n // finest for n in fixed.weight.shape))
+        found = resize_displacement(exponential(v[None]), tuple(fixed.weight.shape))[0]
+        errors.append(body_mean((found - u).norm(dim=0), fixed))
+    assert errors[1] < errors[0]
+
+
+def test_following_to_first_order_ends_where_integrating_each_time_does(a_known_warp):
+    fixed, moving, _ = a_known_warp((4.0, 4.0, 4.0))
+    exact, followed = (
+        exponential(refine(fixed, moving, None, dataclasses.replace(QUICK, finest=1, exact_every=every))[None])[0]
+        for every in (1, 4)
+    )
+    apart = body_mean((exact - followed).norm(dim=0), fixed)
+    assert 0 < apart < 0.05 * body_mean(exact.norm(dim=0), fixed)
 
 
 def test_the_recovered_velocity_lives_on_the_half_grid_and_inverts(a_known_warp, the_voxels_of):
@@ -120,3 +142,13 @@ def test_grids_of_whole_levels_only(a_grid_of):
     flat = Channels(torch.zeros(1, 16, 24, 8), torch.ones(16, 24, 8), grid)
     v = refine(flat, flat, None, dataclasses.replace(QUICK, iterations=(1, 1, 1)))
     assert tuple(v.shape) == (3, *grid.scaled_down(2).shape) and v.abs().max() == 0
+
+
+def test_refinement_stays_on_the_device_of_its_channels():
+    """The meta device stands for a card: an operation that mixed devices, or asked for a value, would raise."""
+    fixed, moving = (
+        Channels(torch.zeros(3, 16, 16, 16), torch.ones(16, 16, 16), Grid((16, 16, 16), np.eye(4))).to("meta")
+        for _ in range(2)
+    )
+    v = refine(fixed, moving, None, dataclasses.replace(QUICK, iterations=(2, 2, 2)))
+    assert v.device.type == "meta"

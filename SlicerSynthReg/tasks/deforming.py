@@ -1,0 +1,128 @@
+"""The deformable stage: Gauss-Newton on what both scans show, from coarse to fine.
+
+Compared are local contrast, which tells most where the two contrasts agree in part or whole, MIND-SSC, which does not
+ask that they agree, and the structures that a network sees in either. Where the two scans, roughly aligned, turn out to
+share their contrast, local contrast alone decides the last level.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from SlicerSynthReg.losses.mind import mind_ssc
+from SlicerSynthReg.methods.instance.channels import Channels
+from SlicerSynthReg.methods.instance.demons import DemonsConfig, refine
+from SlicerSynthReg.space.grid import Grid, index_lattice
+from SlicerSynthReg.space.sampling import sample_displaced
+from SlicerSynthReg.space.transform import Velocity
+from SlicerSynthReg.tasks.prepare import local_contrast
+
+
+@dataclass(frozen=True)
+class DeformingConfig:
+    """coarse: the first levels, on all channels. same_contrast, other_contrast: the last level, according to whether
+    `shared_contrast` of the two scans, coarsely aligned, is more than `shared` (two T1 of different people: 0.48 to
+    0.61; T1 and FLAIR: 0.10 to 0.27). last: whether the last level runs. mind, structures: weights of these channels
+    beside local contrast."""
+
+    coarse: DemonsConfig = field(default_factory=lambda: DemonsConfig((4, 2), (10, 10), finest=2, elastic=0.7))
+    same_contrast: DemonsConfig = field(default_factory=lambda: DemonsConfig((1,), (14,), elastic=0.5))
+    other_contrast: DemonsConfig = field(default_factory=lambda: DemonsConfig((1,), (8,), elastic=0.8))
+    last: bool = True
+    shared: float = 0.4
+    mind: float = 0.7
+    structures: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One scan on the common box: image (I, J, K) in [0, 1], weight (I, J, K) how much each voxel counts, structures
+    (L, I, J, K) probabilities or None."""
+
+    image: torch.Tensor
+    weight: torch.Tensor
+    structures: torch.Tensor | None
+
+    def to(self, device: str) -> Side:
+        structures = None if self.structures is None else self.structures.to(device)
+        return Side(self.image.to(device), self.weight.to(device), structures)
+
+
+def deform(
+    fixed: Side,
+    moving: Side,
+    box: Grid,
+    start: torch.Tensor | None,
+    regularization: float,
+    config: DeformingConfig,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Velocity:
+    """The flow on `box` (counts divisible by 8) that takes the moving side upon the fixed one.
+
+    start: velocity (3, I/f, J/f, K/f) in voxels of its own grid, or None. regularization: 1 = default.
+    """
+    contrast = [local_contrast(side.image) for side in (fixed, moving)]
+    mind = [mind_ssc(side.image[None, None])[0] * config.mind for side in (fixed, moving)]
+    sides = (fixed, moving)
+    every = [
+        Channels(
+            torch.cat([c, m, *([] if side.structures is None else [side.structures * config.structures])]),
+            side.weight,
+            box,
+        )
+        for c, m, side in zip(contrast, mind, sides)
+    ]
+    coarse = smoother(config.coarse, regularization)
+    v = refine(every[0], every[1], start, coarse, lambda done: progress(0.4 * done))
+    flow = Velocity(v, box.scaled_down(coarse.finest), coarse.squarings)
+    moved = moved_channels(Channels(moving.image[None], moving.weight, box), flow)
+    if not config.last:
+        return flow
+    if shared_contrast(fixed.image, moved.values[0], fixed.weight * moved.weight) > config.shared:
+        last, values = config.same_contrast, contrast
+    else:
+        last, values = config.other_contrast, [torch.cat(pair) for pair in zip(contrast, mind)]
+    f, m = (Channels(value, side.weight, box) for value, side in zip(values, sides))
+    v = refine(f, m, v, smoother(last, regularization), lambda done: progress(0.4 + 0.6 * done))
+    return Velocity(v, box.scaled_down(last.finest), last.squarings)
+
+
+def smoother(config: DemonsConfig, regularization: float) -> DemonsConfig:
+    """Diffusion for a time proportional to the weight: the SDs grow with its square root."""
+    return dataclasses.replace(config, elastic=config.elastic * regularization**0.5)
+
+
+def moved_channels(moving: Channels, velocity: Velocity) -> Channels:
+    """`moving` seen through the flow, on its own grid."""
+    dense = velocity.on(moving.grid).u_vox[None]
+    stack = torch.cat([moving.values, moving.weight[None]])[None]
+    moved = sample_displaced(stack, dense, index_lattice(moving.grid.shape, dense.device))[0]
+    return Channels(moved[:-1], moved[-1], moving.grid)
+
+
+def shared_contrast(fixed: torch.Tensor, moved: torch.Tensor, weight: torch.Tensor) -> float:
+    """Correlation of two images' intensities in the brighter half of what counts, by either image; the lower of both.
+
+    Fluid is dark in most contrasts, so that over the whole brain even T1 and FLAIR correlate by 0.6.
+    """
+    inside = weight > 0.5
+    if int(inside.sum()) < 100:
+        return 0.0
+    f, m = fixed[inside], moved[inside]
+    both = torch.stack([f, m])
+    correlations = [float(torch.corrcoef(both[:, bright])[0, 1]) for bright in (f > f.median(), m > m.median())]
+    return min(0.0 if np.isnan(c) else c for c in correlations)
+
+
+def agreement(a: Channels, b: Channels) -> float:
+    """Weighted correlation of two sets of channels, through 0 and not their mean: 1 for equal ones."""
+    weight = a.weight * b.weight
+    product, aa, bb = (
+        float(((x * y).sum(0) * weight).sum()) for x, y in ((a.values, b.values), (a.values, a.values), (b.values,) * 2)
+    )
+    return product / ((aa * bb) ** 0.5 + 1e-6)
