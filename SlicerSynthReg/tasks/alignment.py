@@ -44,7 +44,8 @@ class AlignmentConfig:
 @dataclass(frozen=True, eq=False)
 class Alignment:
     """transform: fixed RAS -> moving RAS. affine: its linear part (4x4). similarity_before, similarity_after:
-    correlation of the two scans' local contrast where both count, after the affine stage and at the end."""
+    correlation of the two scans' local contrast where both count, its sign left out, after the affine stage and at the
+    end."""
 
     transform: Transform
     affine: np.ndarray
@@ -108,12 +109,12 @@ def _aligned(
             features = [look(model, scan, config) for scan in pair]
         sides = _sides(pair, features, box)
         f, m = (Channels(local_contrast(side.image), side.weight, box) for side in sides)
-        velocity, before = None, agreement(f, m)
+        velocity, before = None, abs(agreement(f, m))
         if not config.affine_only:
             velocity = _velocity(model, features, sides, box, config, watch)
         watch.stage("checking", 0.95)
         transform = Affine(matrix) if velocity is None else Composite((velocity, Affine(matrix)))
-        after = before if velocity is None else agreement(f, moved_channels(m, velocity))
+        after = before if velocity is None else abs(agreement(f, moved_channels(m, velocity)))
     watch.end()
     return Alignment(transform, matrix, velocity, watch.seconds, before, after, unknown + warnings)
 

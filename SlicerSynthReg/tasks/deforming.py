@@ -1,8 +1,8 @@
 """The deformable stage: Gauss-Newton on what both scans show, from coarse to fine.
 
-Compared are local contrast, which tells most where the two contrasts agree in part or whole, MIND-SSC, which does not
-ask that they agree, and the structures that a network sees in either. Where the two scans, roughly aligned, turn out to
-share their contrast, local contrast alone decides the last level.
+Compared are local contrast, as far as it agrees between the two scans, or agrees once one of them is inverted (T1 and
+T2); MIND-SSC, which does not ask that contrasts agree; and the structures that a network sees in either. Where the two
+scans, roughly aligned, turn out to show one contrast, local contrast alone decides the last level.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ class DeformingConfig:
     """coarse: the first levels, on all channels. same_contrast, other_contrast: the last level, according to whether
     `shared_contrast` of the two scans, coarsely aligned, is more than `shared` (two T1 of different people: 0.48 to
     0.61; T1 and FLAIR: 0.10 to 0.27). last: whether the last level runs. mind, structures: weights of these channels
-    beside local contrast."""
+    beside local contrast, which counts in full where its `agreement` is at least `agreeing`."""
 
     coarse: DemonsConfig = field(default_factory=lambda: DemonsConfig((4, 2), (10, 10), finest=2, elastic=0.7))
     same_contrast: DemonsConfig = field(default_factory=lambda: DemonsConfig((1,), (14,), elastic=0.5))
     other_contrast: DemonsConfig = field(default_factory=lambda: DemonsConfig((1,), (8,), elastic=0.8))
     last: bool = True
     shared: float = 0.4
+    agreeing: float = 0.15
     mind: float = 0.7
     structures: float = 1.0
 
@@ -66,30 +67,38 @@ def deform(
 
     start: velocity (3, I/f, J/f, K/f) in voxels of its own grid, or None. regularization: 1 = default.
     """
-    contrast = [local_contrast(side.image) for side in (fixed, moving)]
-    mind = [mind_ssc(side.image[None, None])[0] * config.mind for side in (fixed, moving)]
     sides = (fixed, moving)
+    plain = [local_contrast(side.image) for side in sides]
+    mind = [mind_ssc(side.image[None, None])[0] * config.mind for side in sides]
+    seen = [[] if side.structures is None else [side.structures * config.structures] for side in sides]
+    f, m = (Channels(values, side.weight, box) for values, side in zip(plain, sides))
+    contrast = agreeing(f, m, agreement(f, m), config.agreeing)
     every = [
-        Channels(
-            torch.cat([c, m, *([] if side.structures is None else [side.structures * config.structures])]),
-            side.weight,
-            box,
-        )
-        for c, m, side in zip(contrast, mind, sides)
+        Channels(torch.cat([c, d, *more]), side.weight, box) for c, d, more, side in zip(contrast, mind, seen, sides)
     ]
     coarse = smoother(config.coarse, regularization)
     v = refine(every[0], every[1], start, coarse, lambda done: progress(0.4 * done))
     flow = Velocity(v, box.scaled_down(coarse.finest), coarse.squarings)
-    moved = moved_channels(Channels(moving.image[None], moving.weight, box), flow)
     if not config.last:
         return flow
-    if shared_contrast(fixed.image, moved.values[0], fixed.weight * moved.weight) > config.shared:
-        last, values = config.same_contrast, contrast
+    moved = moved_channels(Channels(torch.cat([moving.image[None], plain[1]]), moving.weight, box), flow)
+    shared = shared_contrast(fixed.image, moved.values[0], fixed.weight * moved.weight)
+    if abs(shared) > config.shared:
+        last, values = config.same_contrast, agreeing(f, m, shared, config.shared)
     else:
-        last, values = config.other_contrast, [torch.cat(pair) for pair in zip(contrast, mind)]
+        now = agreement(f, Channels(moved.values[1:], moved.weight, box))
+        last = config.other_contrast
+        values = [torch.cat(pair) for pair in zip(agreeing(f, m, now, config.agreeing), mind)]
     f, m = (Channels(value, side.weight, box) for value, side in zip(values, sides))
     v = refine(f, m, v, smoother(last, regularization), lambda done: progress(0.4 + 0.6 * done))
     return Velocity(v, box.scaled_down(last.finest), last.squarings)
+
+
+def agreeing(fixed: Channels, moving: Channels, agreement: float, full: float) -> list[torch.Tensor]:
+    """The values of both, turned down in so far as |agreement| falls short of `full`; the moving ones inverted where
+    it is negative."""
+    weight = min(1.0, abs(agreement) / full)
+    return [fixed.values * weight, moving.values * (weight if agreement > 0 else -weight)]
 
 
 def smoother(config: DemonsConfig, regularization: float) -> DemonsConfig:
@@ -106,7 +115,8 @@ def moved_channels(moving: Channels, velocity: Velocity) -> Channels:
 
 
 def shared_contrast(fixed: torch.Tensor, moved: torch.Tensor, weight: torch.Tensor) -> float:
-    """Correlation of two images' intensities in the brighter half of what counts, by either image; the lower of both.
+    """Correlation of two images' intensities in the brighter half of what counts, by either image: the weaker of both,
+    0 where they differ in sign.
 
     Fluid is dark in most contrasts, so that over the whole brain even T1 and FLAIR correlate by 0.6.
     """
@@ -116,7 +126,8 @@ def shared_contrast(fixed: torch.Tensor, moved: torch.Tensor, weight: torch.Tens
     f, m = fixed[inside], moved[inside]
     both = torch.stack([f, m])
     correlations = [float(torch.corrcoef(both[:, bright])[0, 1]) for bright in (f > f.median(), m > m.median())]
-    return min(0.0 if np.isnan(c) else c for c in correlations)
+    low, high = sorted(0.0 if np.isnan(c) else c for c in correlations)
+    return low if low > 0 else high if high < 0 else 0.0
 
 
 def agreement(a: Channels, b: Channels) -> float:
