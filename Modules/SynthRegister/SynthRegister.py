@@ -91,8 +91,7 @@ class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._entered = False
         self._job = None
         self._jobNodes = RegistrationNodes()
-        self._sample = None
-        self._result = None
+        self._sample = self._result = None
         self._said = ""
         self._stopReason = ""
 
@@ -267,7 +266,10 @@ class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class SynthRegisterTest(ScriptedLoadableModuleTest):
-    """Runs in Slicer: `Slicer --testing --python-code "import SynthRegister; ..."`, or Reload and Test in the panel."""
+    """In Slicer: Reload and Test in the panel, or without a window
+
+    Slicer --testing --no-main-window --python-code "import SynthRegister as m; m.SynthRegisterTest().runTest(); exit()"
+    """
 
     def setUp(self) -> None:
         slicer.mrmlScene.Clear()

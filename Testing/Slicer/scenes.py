@@ -61,3 +61,47 @@ def grid_parent(seed: int, from_parent: bool, name="acquisition transform"):
     else:
         node.SetAndObserveTransformToParent(transform)
     return node
+
+
+def matrix_of(node) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def label_map(name: str, affine: np.ndarray, labels: np.ndarray):
+    """labels: (I, J, K)."""
+    values = np.ascontiguousarray(labels.T).astype(np.int16)
+    return slicer.util.addVolumeFromArray(values, affine, name, "vtkMRMLLabelMapVolumeNode")
+
+
+def two_balls(shape=(48, 42, 38)) -> np.ndarray:
+    """Labels 4 and 9 at different places, (I, J, K)."""
+    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
+    labels = np.zeros(shape, int)
+    labels[np.linalg.norm(index - [16, 20, 18], axis=-1) < 7] = 4
+    labels[np.linalg.norm(index - [32, 22, 20], axis=-1) < 6] = 9
+    return labels
+
+
+def segmentation(name: str, balls: np.ndarray, affine: np.ndarray):
+    """Segments "left" and "right", made as Slicer makes them, which crops and shares their images."""
+    labels = label_map("made of", affine, balls)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(labels, node)
+    for n, segment_name in enumerate(("left", "right")):
+        node.GetSegmentation().GetNthSegment(n).SetName(segment_name)
+        node.GetSegmentation().GetNthSegment(n).SetColor(0.2 + 0.4 * n, 0.5, 0.9 - 0.4 * n)
+    node.GetSegmentation().GetNthSegment(1).SetTag("Terminology", "somewhere~right")
+    slicer.mrmlScene.RemoveNode(labels)
+    return node
+
+
+def markups(points: np.ndarray, parent=None):
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "points")
+    for n, point in enumerate(points):
+        node.AddControlPoint(vtk.vtkVector3d(*point), f"p{n}")
+    if parent is not None:
+        node.SetAndObserveTransformNodeID(parent.GetID())
+    return node

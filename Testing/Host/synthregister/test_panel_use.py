@@ -1,4 +1,4 @@
-"""SynthRegister's panel, with real clicks; the worker is real, its registration is a known map."""
+"""SynthRegister's panel, with real clicks: what is missing, a run, its result; the worker answers a known map."""
 
 from __future__ import annotations
 
@@ -8,71 +8,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import qt
 import slicer
-from slicerhost import close_scene, dialogs, extensions, opened, packaging, stall_meter, views
+from slicerhost import opened, stall_meter, views
 from slicerhost.installed import module_folder
 
-WORKER = Path(__file__).with_name("answering_worker.py")
-BLOCK_MS, OPEN_S, CANCEL_S, WARM_S = 50, 0.3, 2.0, 0.3
-OURS = ("Volume", "Transform", "Segmentation", "Markups", "Display")
-
-
-@pytest.fixture
-def panel(monkeypatch):
-    """Open, with the answering worker in place of the registration."""
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "")
-    monkeypatch.setenv("PYTHONPATH", str(WORKER.parents[2]))
-    with opened("SynthRegister") as panel:
-        give_worker(panel)
-        yield panel
-
-
-def give_worker(panel) -> None:
-    from SynthRegLib.warm import WarmWorker
-
-    panel.logic.worker = WarmWorker([sys.executable, str(WORKER)])
-
-
-@pytest.fixture
-def pair(panel, a_volume):
-    """Two volumes, chosen in the panel."""
-    fixed, moving = a_volume("fixed"), a_volume("moving", shift_mm=(4.0, 0.0, 0.0))
-    panel.select("fixedSelector", fixed)
-    panel.select("movingSelector", moving)
-    return fixed, moving
-
-
-def node_ids() -> set[str]:
-    return {node.GetID() for kind in OURS for node in slicer.util.getNodesByClass(f"vtkMRML{kind}Node")}
-
-
-def folders() -> set[Path]:
-    return set(Path(slicer.app.temporaryPath).glob("SynthReg-*"))
-
-
-def is_idle(panel) -> bool:
-    return panel.text("applyButton") == "Apply"
-
-
-def apply(panel) -> None:
-    panel.click("applyButton")
-    assert panel.text("applyButton") == "Cancel"
-
-
-def wait_for_children(panel) -> list[psutil.Process]:
-    """The worker and what it started, once it has started a child."""
-    panel.wait_until(lambda: "child" in panel.text("logText"), 60, "the worker's child")
-    worker = psutil.Process(panel.logic.worker.pid)
-    family = [worker, *worker.children(recursive=True)]
-    assert len(family) >= 2
-    return family
-
-
-def gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+from Testing.Host.synthregister.clicking import BLOCK_MS, OPEN_S, WARM_S, apply, is_idle, node_ids
 
 
 def test_it_opens_at_once_without_torch_and_says_what_to_do():
@@ -180,102 +122,6 @@ def test_a_second_run_finds_the_worker_warm(panel, pair):
     assert seconds < WARM_S * (1 if os.getloadavg()[0] < 1.5 else 4), "a busy machine may take longer"
 
 
-@pytest.mark.parametrize("manner", ["slow", "deaf"])
-def test_cancel_ends_the_whole_tree_and_leaves_nothing(panel, pair, monkeypatch, manner):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", manner)
-    before = node_ids(), folders()
-    apply(panel)
-    family = wait_for_children(panel)
-    begun = time.monotonic()
-    with stall_meter() as stall:
-        panel.click("applyButton")
-        panel.wait_until(lambda: all(gone(one) for one in family), CANCEL_S, "the worker's tree to end")
-        panel.wait_until(lambda: is_idle(panel), 5)
-    assert time.monotonic() - begun < CANCEL_S
-    assert stall.longest_ms < BLOCK_MS, stall
-    assert panel.text("statusLabel") == "Cancelled. Scene and disk are as before."
-    assert (node_ids(), folders()) == before
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "")
-    apply(panel)
-    panel.wait_until(lambda: is_idle(panel), 120)
-    assert panel.text("statusLabel").startswith("Done")
-
-
-def test_cancel_at_once_ends_a_worker_that_had_not_begun(panel, pair):
-    before = node_ids(), folders()
-    apply(panel)
-    panel.wait_until(lambda: panel.text("statusLabel") != "reading the images", 10)
-    panel.click("applyButton")
-    panel.wait_until(lambda: is_idle(panel), 5)
-    assert (node_ids(), folders()) == before
-    mine = psutil.Process().children(recursive=True)
-    assert not [one for one in mine if not gone(one) and WORKER.name in " ".join(one.cmdline())]
-
-
-def test_closing_the_scene_ends_the_run_without_a_trace(panel, pair, monkeypatch):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
-    before = folders()
-    apply(panel)
-    family = wait_for_children(panel)
-    close_scene()
-    panel.wait_until(lambda: all(gone(one) for one in family), CANCEL_S, "the worker's tree to end")
-    panel.wait_until(lambda: folders() == before, 2)
-    assert is_idle(panel) and not panel.is_enabled("applyButton")
-    assert panel.text("statusLabel").startswith("Choose the fixed image")
-    assert panel.text("fixedSelector") == "Choose the image that stays"
-    assert not slicer.util.getNodesByClass("vtkMRMLVolumeNode")
-
-
-@pytest.mark.parametrize("which", ["fixed", "moving"])
-def test_deleting_an_image_that_is_registered_stops_the_run(panel, pair, monkeypatch, which):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
-    apply(panel)
-    family = wait_for_children(panel)
-    slicer.mrmlScene.RemoveNode(slicer.util.getNode(which))
-    panel.wait_until(lambda: is_idle(panel), CANCEL_S + 1)
-    assert all(gone(one) for one in family)
-    assert f"Stopped, as {which} was deleted" in panel.text("logText")
-    assert not slicer.util.getNodesByClass("vtkMRMLGridTransformNode")
-
-
-def test_another_module_meanwhile_does_not_stop_the_run(panel, pair):
-    apply(panel)
-    panel.leave()
-    panel.wait_until(lambda: slicer.util.getNodesByClass("vtkMRMLGridTransformNode"), 120)
-    panel.return_()
-    panel.wait_until(lambda: is_idle(panel), 5)
-    assert panel.text("fixedSelector") == "fixed"
-
-
-def test_reload_in_the_middle_ends_the_run_and_keeps_the_choice(panel, pair, monkeypatch):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
-    panel.choose("presetBox", "Any anatomy (no network)")
-    apply(panel)
-    family = wait_for_children(panel)
-    panel.reload()
-    panel.wait_until(lambda: all(gone(one) for one in family), CANCEL_S, "the worker's tree to end")
-    assert is_idle(panel) and panel.text("presetBox") == "Any anatomy (no network)"
-    assert (panel.text("fixedSelector"), panel.text("movingSelector")) == ("fixed", "moving")
-    give_worker(panel)
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "")
-    apply(panel)
-    panel.wait_until(lambda: is_idle(panel), 120)
-    assert panel.text("statusLabel").startswith("Done")
-
-
-@pytest.mark.parametrize(("manner", "said"), [("memory", "too little memory"), ("die", "was ended by signal 9")])
-def test_what_goes_wrong_in_the_worker_is_said(panel, pair, monkeypatch, manner, said):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", manner)
-    before = node_ids(), folders()
-    apply(panel)
-    panel.wait_until(lambda: is_idle(panel), 60)
-    text = panel.text("statusLabel")
-    assert text.startswith("Found") and said in text and "expected" in text
-    panel.wait_until(lambda: (node_ids(), folders()) == before, 5)
-    panel.choose("presetBox", "Brain, fast")
-    assert panel.text("statusLabel") == "Ready: press Apply."
-
-
 def test_the_report_opens_in_the_browser(panel, pair, monkeypatch):
     asked = []
     monkeypatch.setattr(qt.QDesktopServices, "openUrl", lambda url: asked.append(url.toLocalFile()))
@@ -313,81 +159,3 @@ def test_choices_are_kept_in_the_scene(panel, pair):
     assert panel["smoothnessSlider"].value == 2.5 and panel["jacobianCheckBox"].checked
     node = slicer.mrmlScene.GetSingletonNode("SynthRegister", "vtkMRMLScriptedModuleNode")
     assert node.GetParameter("preset") == "AFFINE" and node.GetNodeReference("fixed") is pair[0]
-
-
-def without_torch(monkeypatch, *packages: str):
-    """As in a Slicer where neither torch nor these packages are installed; the returned set is what is still absent."""
-    from SynthRegLib import install
-
-    absent = {"torch", *packages}
-    found = install.importlib.util.find_spec
-    monkeypatch.setattr(
-        install.importlib.util, "find_spec", lambda name, *more: None if name in absent else found(name, *more)
-    )
-    return absent
-
-
-def test_without_the_extension_pytorch_it_is_offered(panel, pair, monkeypatch):
-    without_torch(monkeypatch)
-    extensions.offers("PyTorch")
-    dialogs.answer("OK")
-    panel.click("applyButton")
-    assert extensions.requested == ["PyTorch"]
-    assert "Restart Slicer" in panel.text("statusLabel") and is_idle(panel)
-
-
-def test_without_consent_nothing_is_installed(panel, pair, monkeypatch):
-    without_torch(monkeypatch)
-    extensions.offers("PyTorch")
-    dialogs.answer("Cancel")
-    panel.click("applyButton")
-    assert extensions.requested == [] and "was not installed" in panel.text("statusLabel")
-
-
-def test_without_network_it_says_so(panel, pair, monkeypatch):
-    without_torch(monkeypatch)
-    dialogs.answer("OK")
-    panel.click("applyButton")
-    assert "could not be downloaded" in panel.text("statusLabel") and "network" in panel.text("statusLabel")
-    assert is_idle(panel)
-
-
-def test_the_other_packages_come_by_slicer_packaging_with_consent(panel, pair, monkeypatch):
-    absent = without_torch(monkeypatch, "nibabel")
-    absent.discard("torch")
-    packaging.lacks("nibabel")
-    packaging.offers("nibabel", lambda: absent.discard("nibabel"))
-    dialogs.answer("OK")
-    panel.click("applyButton")
-    assert packaging.requested == ["nibabel"]
-    panel.wait_until(lambda: is_idle(panel), 120)
-    assert panel.text("statusLabel").startswith("Done")
-
-
-def test_in_test_mode_nothing_is_installed_and_nobody_is_asked(panel, pair, monkeypatch):
-    without_torch(monkeypatch)
-    slicer.app.setTestingEnabled(True)
-    panel.click("applyButton")
-    assert "test mode" in panel.text("statusLabel") and extensions.requested == []
-
-
-def test_a_card_that_torch_cannot_use_is_noted(panel, pair, monkeypatch):
-    from SynthRegLib import install
-
-    monkeypatch.setattr(install.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
-    monkeypatch.setattr(install.importlib.metadata, "version", lambda name: "2.13.0+cpu")
-    panel.click("applyButton")
-    monkeypatch.undo()
-    assert "computes on the processor only, on a computer with an NVIDIA card" in panel.text("logText")
-    panel.click("applyButton")
-    panel.wait_until(lambda: is_idle(panel), 10)
-
-
-def test_deleting_a_shown_image_clears_the_result(panel, pair):
-    apply(panel)
-    panel.wait_until(lambda: is_idle(panel), 120)
-    panel.click("checkerboardCheckBox")
-    slicer.mrmlScene.RemoveNode(slicer.util.getNode("moving registered to fixed"))
-    panel.settle()
-    assert panel.text("resultLabel") == "No result yet." and not panel.is_enabled("checkerboardCheckBox")
-    assert not [node for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode") if "checkerboard" in node.GetName()]
