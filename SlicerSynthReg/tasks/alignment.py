@@ -19,9 +19,9 @@ from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.synthmorph.model import Features, SynthMorph
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Affine, Composite, Transform, Velocity
-from SlicerSynthReg.tasks.deforming import DeformingConfig, Side, agreement, deform, moved_channels
-from SlicerSynthReg.tasks.placing import PlacingConfig, place
-from SlicerSynthReg.tasks.prepare import Scan, anatomy, counting, local_contrast, standardised
+from SlicerSynthReg.tasks.deforming import DeformingConfig, agreement, deform, moved_channels
+from SlicerSynthReg.tasks.placing import PlacingConfig, place, touch_up
+from SlicerSynthReg.tasks.prepare import Scan, Side, anatomy, counting, local_contrast, standardised
 from SlicerSynthReg.tasks.stopwatch import Progress, Stopwatch
 from SlicerSynthReg.volume.volume import Volume
 
@@ -108,6 +108,10 @@ def _aligned(
             watch.stage("looking at both, aligned", 0.4)
             features = [look(model, scan, config) for scan in pair]
         sides = _sides(pair, features, box)
+        if features and sides[0].structures is not None:
+            watch.stage("affine", 0.45)
+            closer = touch_up(sides[0], sides[1], box, config.placing)
+            matrix, sides = matrix @ closer, (sides[0], sides[1].through(closer, box))
         f, m = (Channels(local_contrast(side.image), side.weight, box) for side in sides)
         velocity, before = None, abs(agreement(f, m))
         if not config.affine_only:
@@ -173,7 +177,8 @@ def _velocity(
     start = None
     if model is not None and features and config.network:
         watch.stage("deformation by the network", 0.5)
-        start = model.velocity(features[0].levels, features[1].levels, config.regularization)[0]
+        i, j, k = (n // 2 for n in box.shape)  # the network's grid may reach further
+        start = model.velocity(features[0].levels, features[1].levels, config.regularization)[0, :, :i, :j, :k]
     if not config.refine:
         return None if start is None else Velocity(start.cpu(), box.scaled_down(2))
     watch.stage("refinement", 0.55)

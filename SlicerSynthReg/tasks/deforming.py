@@ -20,7 +20,7 @@ from SlicerSynthReg.methods.instance.demons import DemonsConfig, refine
 from SlicerSynthReg.space.grid import Grid, index_lattice
 from SlicerSynthReg.space.sampling import sample_displaced
 from SlicerSynthReg.space.transform import Velocity
-from SlicerSynthReg.tasks.prepare import local_contrast
+from SlicerSynthReg.tasks.prepare import Side, local_contrast
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,6 @@ class DeformingConfig:
     agreeing: float = 0.15
     mind: float = 0.7
     structures: float = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class Side:
-    """One scan on the common box: image (I, J, K) in [0, 1], weight (I, J, K) how much each voxel counts, structures
-    (L, I, J, K) probabilities or None."""
-
-    image: torch.Tensor
-    weight: torch.Tensor
-    structures: torch.Tensor | None
-
-    def to(self, device: str) -> Side:
-        structures = None if self.structures is None else self.structures.to(device)
-        return Side(self.image.to(device), self.weight.to(device), structures)
 
 
 def deform(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
+from SlicerSynthReg.losses.mind import mind_ssc
 from SlicerSynthReg.methods.instance.affine import AffineConfig, fit_affine
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.instance.search import SearchConfig, search
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Transform
-from SlicerSynthReg.tasks.prepare import Scan, counting, describe, middle_channels
+from SlicerSynthReg.tasks.prepare import Scan, Side, counting, describe, middle_channels
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,18 @@ def place(
         f"The affine part stretches by {scale.min():.2f} to {scale.max():.2f}, expected about 1. The scans may "
         "show different anatomy, or overlap too little: look at the picture before you use the result.",
     )
+
+
+def touch_up(fixed: Side, moving: Side, box: Grid, config: PlacingConfig) -> np.ndarray:
+    """4x4 fixed RAS -> what `moving` shows upright on `box`: a last fit, on structures and MIND at half resolution."""
+    sides = []
+    for side in (fixed, moving):
+        half = F.avg_pool3d(side.image[None, None], 2)
+        weight = F.avg_pool3d(side.weight[None, None], 2)
+        structures = () if side.structures is None else (F.avg_pool3d(side.structures[None].cpu(), 2)[0] * weight[0],)
+        values = torch.cat([mind_ssc(half)[0], weight[0], *structures])
+        sides.append(Channels(values, (weight[0, 0] > 0.1).float(), box.scaled_down(2)))
+    return fit_affine(sides[0], sides[1], np.eye(4), config.affine).matrix
 
 
 def roomy(grid: Grid, margin_mm: float = 20.0) -> Grid:

@@ -68,6 +68,29 @@ def _subset(values: torch.Tensor, most: int = 1_000_000) -> torch.Tensor:
 
 
 @dataclass(frozen=True, eq=False)
+class Side:
+    """One scan on the common box: image (I, J, K) in [0, 1], weight (I, J, K) how much each voxel counts, structures
+    (L, I, J, K) probabilities or None."""
+
+    image: torch.Tensor
+    weight: torch.Tensor
+    structures: torch.Tensor | None
+
+    def to(self, device: str) -> Side:
+        structures = None if self.structures is None else self.structures.to(device)
+        return Side(self.image.to(device), self.weight.to(device), structures)
+
+    def through(self, matrix: np.ndarray, box: Grid) -> Side:
+        """Seen on `box`, where it lies, through a world map (4x4, RAS)."""
+
+        def seen(values: torch.Tensor) -> torch.Tensor:
+            return resample(values, box, box, Affine(matrix), padding="border")
+
+        structures = None if self.structures is None else seen(self.structures)
+        return Side(seen(self.image[None])[0], seen(self.weight[None])[0], structures)
+
+
+@dataclass(frozen=True, eq=False)
 class Described:
     """What each stage before the deformation compares: `coarse` the search (about 10 mm), `steady` the first affine fit
     (about 4 mm; indifferent to how the head is turned), `middle` the last (about 4 mm)."""
