@@ -100,11 +100,13 @@ def _aligned(
         watch.stage("looking at the scans", 0.1)
         heads, unknown = _heads(model, scans, config)
         watch.stage("affine", 0.15)
-        matrix, warnings = place(heads[0], heads[1], config.placing, initial)
+        closer_follows = model is not None and not unknown and not config.affine_only
+        placing = dataclasses.replace(config.placing, rounds=1) if closer_follows else config.placing
+        matrix, warnings = place(heads[0], heads[1], placing, initial)
         box = _box(heads[0], config)
         pair = heads[0].on(box), heads[1].on(box, matrix)
         features: list[Features] = []
-        if model is not None and not unknown and not config.affine_only:
+        if model is not None and closer_follows:
             watch.stage("looking at both, aligned", 0.4)
             features = [look(model, scan, config) for scan in pair]
         sides = _sides(pair, features, box)

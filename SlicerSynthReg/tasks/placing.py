@@ -19,13 +19,14 @@ from SlicerSynthReg.tasks.prepare import Scan, Side, counting, describe, middle_
 
 @dataclass(frozen=True)
 class PlacingConfig:
-    """search: over rotations and translations. heat: the fit in which the candidates race. affine: the last fits, of
-    which there are `rounds`."""
+    """search: over rotations and translations. heat: the fit in which the candidates race. affine: the next fits, of
+    which there are `rounds`. touch_up: the last, where a network's structures are known; one round then suffices."""
 
     search: SearchConfig = field(default_factory=SearchConfig)
     heat: AffineConfig = field(default_factory=lambda: AffineConfig(12, 6, 1500))
     affine: AffineConfig = field(default_factory=AffineConfig)
     rounds: int = 2
+    touch_up: AffineConfig = field(default_factory=lambda: AffineConfig(0, 10, 4000))
 
 
 def place(
@@ -69,7 +70,7 @@ def touch_up(fixed: Side, moving: Side, box: Grid, config: PlacingConfig) -> np.
         structures = () if side.structures is None else (F.avg_pool3d(side.structures[None].cpu(), 2)[0] * weight[0],)
         values = torch.cat([mind_ssc(half)[0], weight[0], *structures])
         sides.append(Channels(values, (weight[0, 0] > 0.1).float(), box.scaled_down(2)))
-    return fit_affine(sides[0], sides[1], np.eye(4), config.affine).matrix
+    return fit_affine(sides[0], sides[1], np.eye(4), config.touch_up).matrix
 
 
 def roomy(grid: Grid, margin_mm: float = 20.0) -> Grid:

@@ -17,10 +17,10 @@ from SlicerSynthReg.space.sampling import sample
 class AffineConfig:
     """rigid_iterations then affine_iterations on at most `points` voxels of the fixed image."""
 
-    rigid_iterations: int = 15
+    rigid_iterations: int = 10
     affine_iterations: int = 15
-    points: int = 6_000
-    tolerance_mm: float = 0.02
+    points: int = 4_000
+    tolerance_mm: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _points(fixed: Channels, count: int) -> tuple[torch.Tensor, torch.Tensor, to
     if len(flat) < 50:
         flat = torch.arange(fixed.weight.numel())
     flat = flat[torch.linspace(0, len(flat) - 1, min(count, len(flat))).long()]
-    index = torch.stack(torch.unravel_index(flat, fixed.weight.shape)).float()
+    index = torch.from_numpy(np.stack(np.unravel_index(flat.numpy(), fixed.weight.shape))).float()
     return index, fixed.values.flatten(1)[:, flat], fixed.weight.flatten()[flat]
 
 
