@@ -15,7 +15,10 @@ from SlicerSynthReg.methods.synthmorph.model import Features
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.smoothing import box_mean, gaussian
 from SlicerSynthReg.space.transform import Affine, resample
-from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.volume.volume import Volume, VolumeError
+
+LEAST_VOXELS = 8
+"""Fewer along an axis leave nothing to compare on the search's coarse grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +49,15 @@ class Scan:
 def standardised(volume: Volume, mask: Volume | None, spacing: float) -> Scan:
     """`volume` on a RAS-aligned grid of `spacing` mm, air at 0, the brightest half percent at 1, cropped to content.
 
-    Finer images are smoothed first to the target's resolution, so that nothing aliases.
+    Finer images are smoothed first to the target's resolution, so that nothing aliases. Errors: VolumeError for one
+    that is too small to be compared.
     """
+    extent = volume.grid.spacing * volume.grid.shape
+    if float(extent.min()) < LEAST_VOXELS * spacing:
+        raise VolumeError(
+            f"Found an image of {' x '.join(f'{mm:.0f}' for mm in extent)} mm, expected at least "
+            f"{LEAST_VOXELS * spacing:.0f} mm along every axis. Choose a scan that shows more of the body."
+        )
     data = volume.data[:1].float()
     blur = torch.tensor([[max(0.0, spacing / s - 1.0) * 0.5 for s in volume.grid.spacing]])
     grid = volume.grid.aligned_to_ras(spacing)

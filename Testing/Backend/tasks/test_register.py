@@ -20,7 +20,7 @@ from SlicerSynthReg.tasks.alignment import AlignmentConfig, align
 from SlicerSynthReg.volume.landmarks import read_landmarks
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import read_transform
-from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.volume.volume import Volume, VolumeError
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,12 @@ def test_raw_starts_far_apart_are_found(a_head_and_its_t2_like_deformed_copy, de
     points = pair.fixed_points.points_mm
     there = points @ away[:3, :3].T + away[:3, 3]
     assert np.linalg.norm(found.transform.map_points(points) - there, axis=1).mean() < 1.0
+
+
+def test_an_image_of_a_few_voxels_is_refused(a_head_and_its_t2_like_deformed_copy):
+    crumb = Volume(torch.rand(1, 4, 40, 40), Grid((4, 40, 40), np.diag([3.0, 3.0, 3.0, 1.0])))
+    with pytest.raises(VolumeError, match="Found an image of 12 x 120 x 120 mm, expected at least 24 mm"):
+        align(None, 3.0, a_head_and_its_t2_like_deformed_copy.fixed, crumb, AlignmentConfig())
 
 
 def test_more_regularisation_means_a_smoother_map(a_head_and_its_t2_like_deformed_copy):
