@@ -1,8 +1,8 @@
 """The deformable stage: Gauss-Newton on what both scans show, from coarse to fine.
 
-Compared are local contrast, as far as it agrees between the two scans, or agrees once one of them is inverted (T1 and
-T2); MIND-SSC, which does not ask that contrasts agree; and the structures that a network sees in either. Where the two
-scans, roughly aligned, turn out to show one contrast, local contrast alone decides the last level.
+Compared are local contrast, as far as it agrees between the two scans; MIND-SSC, which does not ask that contrasts
+agree; and the structures that a network sees in either. Where the two scans, roughly aligned, turn out to show one
+contrast, local contrast alone decides the last level.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def deform(
         return flow
     moved = moved_channels(Channels(torch.cat([moving.image[None], plain[1]]), moving.weight, box), flow)
     shared = shared_contrast(fixed.image, moved.values[0], fixed.weight * moved.weight)
-    if abs(shared) > config.shared:
+    if shared > config.shared:
         last, values = config.same_contrast, agreeing(f, m, shared, config.shared)
     else:
         now = agreement(f, Channels(moved.values[1:], moved.weight, box))
@@ -81,10 +81,10 @@ def deform(
 
 
 def agreeing(fixed: Channels, moving: Channels, agreement: float, full: float) -> list[torch.Tensor]:
-    """The values of both, turned down in so far as |agreement| falls short of `full`; the moving ones inverted where
-    it is negative."""
-    weight = min(1.0, abs(agreement) / full)
-    return [fixed.values * weight, moving.values * (weight if agreement > 0 else -weight)]
+    """The values of both, turned down in so far as `agreement` falls short of `full`, to nothing at 0 and below: where
+    one scan is the other's negative inside the brain (T1 and T2), its outline is not."""
+    weight = min(1.0, max(0.0, agreement) / full)
+    return [fixed.values * weight, moving.values * weight]
 
 
 def smoother(config: DemonsConfig, regularization: float) -> DemonsConfig:
