@@ -63,13 +63,17 @@ class UNet(nn.Module):
         """Voxel counts are padded to multiples of this."""
         return 2 ** (len(self.config.widths) - 1)
 
-    def pyramid(self, image: torch.Tensor) -> list[torch.Tensor]:
-        """Decoder features, finest level first; element n has resolution 1:2^(finest + n) of the padded input."""
+    def pyramid(self, image: torch.Tensor, finest: int | None = None) -> list[torch.Tensor]:
+        """Decoder features, finest level first; element n has resolution 1:2^(finest + n) of the padded input.
+
+        finest: where the decoder stops, no finer than the configuration's, which is the default.
+        """
+        finest = self.config.finest if finest is None else finest
         skips = [self.stem(image)]
         for block in self.down:
             skips.append(block(skips[-1]))
         levels = [skips[-1]]
-        for level in range(len(self.down) - 1, self.config.finest - 1, -1):
+        for level in range(len(self.down) - 1, finest - 1, -1):
             levels.append(self.merge[level](torch.cat([self.up[level](levels[-1]), skips[level]], 1)))
         return levels[::-1]
 

@@ -100,20 +100,20 @@ def _aligned(
         watch.stage("looking at the scans", 0.1)
         heads, unknown = _heads(model, scans, config)
         watch.stage("affine", 0.15)
-        closer_follows = model is not None and not unknown and not config.affine_only
-        placing = dataclasses.replace(config.placing, rounds=1) if closer_follows else config.placing
+        closer = None if unknown or config.affine_only else model
+        placing = config.placing if closer is None else dataclasses.replace(config.placing, rounds=1)
         matrix, warnings = place(heads[0], heads[1], placing, initial)
         box = _box(heads[0], config)
         pair = heads[0].on(box), heads[1].on(box, matrix)
         features: list[Features] = []
-        if model is not None and closer_follows:
+        if closer is not None:
             watch.stage("looking at both, aligned", 0.4)
-            features = [look(model, scan, config) for scan in pair]
+            features = [look(closer, scan, config) for scan in pair]
         sides = _sides(pair, features, box)
-        if features and sides[0].structures is not None:
+        if sides[0].structures is not None:
             watch.stage("affine", 0.45)
-            closer = touch_up(sides[0], sides[1], box, config.placing)
-            matrix, sides = matrix @ closer, (sides[0], sides[1].through(closer, box))
+            step = touch_up(sides[0], sides[1], box, config.placing)
+            matrix, sides = matrix @ step, (sides[0], sides[1].through(step, box))
         f, m = (Channels(local_contrast(side.image), side.weight, box) for side in sides)
         velocity, before = None, abs(agreement(f, m))
         if not config.affine_only:

@@ -57,34 +57,33 @@ def deform(
     plain = [local_contrast(side.image) for side in sides]
     mind = [mind_ssc(side.image[None, None])[0] * config.mind for side in sides]
     seen = [[] if side.structures is None else [side.structures * config.structures] for side in sides]
-    f, m = (Channels(values, side.weight, box) for values, side in zip(plain, sides))
-    contrast = agreeing(f, m, agreement(f, m), config.agreeing)
-    every = [
-        Channels(torch.cat([c, d, *more]), side.weight, box) for c, d, more, side in zip(contrast, mind, seen, sides)
-    ]
+    fixed_plain, moving_plain = (Channels(values, side.weight, box) for values, side in zip(plain, sides))
+    counts = counted(agreement(fixed_plain, moving_plain), config)
+    f, m = (
+        Channels(torch.cat([c * counts, d, *more]), side.weight, box)
+        for c, d, more, side in zip(plain, mind, seen, sides)
+    )
     coarse = smoother(config.coarse, regularization)
-    v = refine(every[0], every[1], start, coarse, lambda done: progress(0.4 * done))
+    v = refine(f, m, start, coarse, lambda done: progress(0.4 * done))
     flow = Velocity(v, box.scaled_down(coarse.finest), coarse.squarings)
     if not config.last:
         return flow
     moved = moved_channels(Channels(torch.cat([moving.image[None], plain[1]]), moving.weight, box), flow)
     shared = shared_contrast(fixed.image, moved.values[0], fixed.weight * moved.weight)
     if shared > config.shared:
-        last, values = config.same_contrast, agreeing(f, m, shared, config.shared)
+        last, values = config.same_contrast, plain
     else:
-        now = agreement(f, Channels(moved.values[1:], moved.weight, box))
-        last = config.other_contrast
-        values = [torch.cat(pair) for pair in zip(agreeing(f, m, now, config.agreeing), mind)]
+        counts = counted(agreement(fixed_plain, Channels(moved.values[1:], moved.weight, box)), config)
+        last, values = config.other_contrast, [torch.cat([c * counts, d]) for c, d in zip(plain, mind)]
     f, m = (Channels(value, side.weight, box) for value, side in zip(values, sides))
     v = refine(f, m, v, smoother(last, regularization), lambda done: progress(0.4 + 0.6 * done))
     return Velocity(v, box.scaled_down(last.finest), last.squarings)
 
 
-def agreeing(fixed: Channels, moving: Channels, agreement: float, full: float) -> list[torch.Tensor]:
-    """The values of both, turned down in so far as `agreement` falls short of `full`, to nothing at 0 and below: where
+def counted(correlation: float, config: DeformingConfig) -> float:
+    """How much local contrast counts by its `agreement`: 1 from `config.agreeing` on, nothing at 0 and below, for where
     one scan is the other's negative inside the brain (T1 and T2), its outline is not."""
-    weight = min(1.0, max(0.0, agreement) / full)
-    return [fixed.values * weight, moving.values * weight]
+    return min(1.0, max(0.0, correlation) / config.agreeing)
 
 
 def smoother(config: DemonsConfig, regularization: float) -> DemonsConfig:
@@ -101,8 +100,7 @@ def moved_channels(moving: Channels, velocity: Velocity) -> Channels:
 
 
 def shared_contrast(fixed: torch.Tensor, moved: torch.Tensor, weight: torch.Tensor) -> float:
-    """Correlation of two images' intensities in the brighter half of what counts, by either image: the weaker of both,
-    0 where they differ in sign.
+    """Correlation of two images' intensities in the brighter half of what counts, by either image: the lower of both.
 
     Fluid is dark in most contrasts, so that over the whole brain even T1 and FLAIR correlate by 0.6.
     """
@@ -112,8 +110,7 @@ def shared_contrast(fixed: torch.Tensor, moved: torch.Tensor, weight: torch.Tens
     f, m = fixed[inside], moved[inside]
     both = torch.stack([f, m])
     correlations = [float(torch.corrcoef(both[:, bright])[0, 1]) for bright in (f > f.median(), m > m.median())]
-    low, high = sorted(0.0 if np.isnan(c) else c for c in correlations)
-    return low if low > 0 else high if high < 0 else 0.0
+    return min(0.0 if np.isnan(c) else c for c in correlations)
 
 
 def agreement(a: Channels, b: Channels) -> float:

@@ -15,8 +15,6 @@ The paper's network, which cannot be told, is trained at lambda = 1.
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 from dataclasses import dataclass, field
 
 import torch
@@ -95,18 +93,9 @@ class MatchingModel(nn.Module):
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor, weight: float) -> torch.Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
-            levels = self._levels(torch.cat([fixed, moving]))
+            levels = self.model.levels(torch.cat([fixed, moving]))
         seen = [{level: features[n : n + 1] for level, features in levels.items()} for n in range(2)]
         return self.model.velocity(seen[0], seen[1], weight)
-
-    def _levels(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
-        """The levels that are matched, as `SynthMorph.features` has them. Its finest, which costs more than the others
-        together, is left out: the decoder stops where the matching does."""
-        wanted = self.model.config.matching.levels
-        net = copy.copy(self.model.net)
-        net.config = dataclasses.replace(net.config, finest=min(wanted))
-        pyramid = net.pyramid(images.contiguous(memory_format=torch.channels_last_3d))
-        return {level: F.normalize(pyramid[level - min(wanted)], dim=1).contiguous() for level in wanted}
 
 
 class RegistrationTask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,14 +76,6 @@ def ship(name: str, model: SynthMorph, provenance: Provenance, folder: Path) -> 
         method="SynthMorph",
         architecture=model.config.to_card(),
         sha256="",
-        licence=provenance.licence,
-        training_data=provenance.training_data,
-        intended_use=provenance.intended_use,
-        limits=provenance.limits,
-        spacing_mm=provenance.spacing_mm,
-        modalities=provenance.modalities,
-        trained_with=provenance.trained_with,
-        scores=provenance.scores,
-        measured_with=provenance.measured_with,
+        **dataclasses.asdict(provenance),
     )
     return save_model(card, model.state_dict(), folder)

@@ -41,7 +41,6 @@ def fit_affine(fixed: Channels, moving: Channels, start: np.ndarray, config: Aff
     places = _Places(world, (world - center) / scale, scale, values, weight)
     slope = gradient(moving.values[None])[0].flatten(0, 1)
     stack = torch.cat([moving.values, moving.weight[None], slope])[None]
-    bases = _generators()
     matrix, damping = start.copy(), 1e-3
     residual, normal, right = _system(moving, stack, places, matrix)
     for iteration in range(config.rigid_iterations + config.affine_iterations):
@@ -51,7 +50,7 @@ def fit_affine(fixed: Channels, moving: Channels, start: np.ndarray, config: Aff
         h = normal[:free, :free] + damping * np.diag(np.diag(normal)[:free] + 1e-9)
         step = np.zeros(12)
         step[:free] = -np.linalg.solve(h, right[:free])
-        proposed = matrix @ _about(center, scale, np.einsum("p,pij->ij", step, bases))
+        proposed = matrix @ _about(center, scale, np.einsum("p,pij->ij", step, GENERATORS))
         trial = _system(moving, stack, places, proposed)
         if trial[0] < residual:
             moved = float(np.abs(step).max()) * scale
@@ -86,6 +85,9 @@ def _generators() -> np.ndarray:
     return bases
 
 
+GENERATORS = _generators()
+
+
 def _about(center: np.ndarray, scale: float, tangent: np.ndarray) -> np.ndarray:
     """exp(tangent) in coordinates centred at `center` and measured in `scale` mm."""
     frame = np.diag([scale, scale, scale, 1.0])
@@ -101,7 +103,7 @@ class _Places:
     ) -> None:
         self.world, self.scale, self.values, self.weight = world, scale, values, weight
         homogeneous = np.concatenate([arms, np.ones((len(arms), 1))], 1)
-        motion = np.einsum("pij,nj->pin", _generators()[:, :3], homogeneous)
+        motion = np.einsum("pij,nj->pin", GENERATORS[:, :3], homogeneous)
         self.motion = torch.from_numpy(motion).float()
         """(12, 3, N), in units of `scale`."""
 

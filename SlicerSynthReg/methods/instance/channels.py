@@ -34,10 +34,6 @@ class Channels:
         values = resample(self.values, self.grid, grid, through, padding="border")
         return Channels(values, resample(self.weight[None], self.grid, grid, through)[0], grid)
 
-    def to(self, device: str) -> Channels:
-        """The same on another device."""
-        return Channels(self.values.to(device), self.weight.to(device), self.grid)
-
     def centroid_mm(self) -> np.ndarray:
         """(3,) weighted centre, RAS mm."""
         index = [

@@ -82,13 +82,23 @@ class SynthMorph(nn.Module):
         padded = pad_to_multiple(image, self.net.multiple).contiguous(memory_format=torch.channels_last_3d)
         pyramid = self.net.pyramid(padded)
         finest = F.normalize(self.net.head(pyramid[0]), dim=1)[0, :, : shape[0], : shape[1], : shape[2]].contiguous()
-        levels = {
-            level: F.normalize(pyramid[level - self.config.features.finest], dim=1).contiguous()
-            for level in self.config.matching.levels
-        }
+        levels = self._matched(pyramid, self.config.features.finest)
         structures = self._structures(finest)
         foreground = None if structures is None else structures[self.inside].sum(0)
         return Features(finest, foreground, structures, levels)
+
+    def levels(self, images: torch.Tensor) -> dict[int, torch.Tensor]:
+        """`Features.levels` of images (B, 1, I, J, K), counts multiples of the network's, and nothing else: the decoder
+        stops at the finest level that is matched, for the rest costs more than all levels together."""
+        finest = min(self.config.matching.levels)
+        images = images.contiguous(memory_format=torch.channels_last_3d)
+        return self._matched(self.net.pyramid(images, finest), finest)
+
+    def _matched(self, pyramid: list[torch.Tensor], finest: int) -> dict[int, torch.Tensor]:
+        """The matched levels of a pyramid that begins at level `finest`, unit-length."""
+        return {
+            level: F.normalize(pyramid[level - finest], dim=1).contiguous() for level in self.config.matching.levels
+        }
 
     def _structures(self, finest: torch.Tensor) -> torch.Tensor | None:
         if self.prototypes is None:

@@ -147,7 +147,11 @@ def test_grids_of_whole_levels_only(a_grid_of):
 def test_refinement_stays_on_the_device_of_its_channels():
     """The meta device stands for a card: an operation that mixed devices, or asked for a value, would raise."""
     fixed, moving = (
-        Channels(torch.zeros(3, 16, 16, 16), torch.ones(16, 16, 16), Grid((16, 16, 16), np.eye(4))).to("meta")
+        Channels(
+            torch.zeros(3, 16, 16, 16, device="meta"),
+            torch.ones(16, 16, 16, device="meta"),
+            Grid((16, 16, 16), np.eye(4)),
+        )
         for _ in range(2)
     )
     v = refine(fixed, moving, None, dataclasses.replace(QUICK, iterations=(2, 2, 2)))
