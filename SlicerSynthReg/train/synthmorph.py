@@ -1,0 +1,104 @@
+"""SynthMorph's trainings: `synthreg train anatomy`, `features`, `registration`, and `ship`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+import torch
+import typer
+
+from SlicerSynthReg.methods.synthmorph.model import SynthMorph
+from SlicerSynthReg.train.anatomy import AnatomyTask, AnatomyTaskConfig
+from SlicerSynthReg.train.features import FeatureTask, FeatureTaskConfig
+from SlicerSynthReg.train.labelmaps import LabelMaps, load_label_maps
+from SlicerSynthReg.train.loop import Task
+from SlicerSynthReg.train.pairs import PairConfig
+from SlicerSynthReg.train.registration import LOSSES, RegistrationTask, RegistrationTaskConfig
+from SlicerSynthReg.train.ship import Provenance, assembled, ship
+from SlicerSynthReg.train.training import DEVICE, app, training
+from SlicerSynthReg.weights.registry import read_card
+
+_START = typer.Option(None, help="Model whose network the training starts from.")
+_HELD_OUT = typer.Option(2, help="So many label maps, the last by name, are for validation only.")
+
+
+@training
+def anatomy(
+    labels: Path = typer.Option(..., help="Folder of whole-head label maps (FreeSurfer numbers)."),
+    start: Optional[str] = _START,
+    held_out: int = _HELD_OUT,
+    device: str = DEVICE,
+) -> Task:
+    """The network of the brains variant: in any contrast, what lies where."""
+    task = AnatomyTask(AnatomyTaskConfig(), _maps(labels, held_out), held_out, device)
+    if start:
+        task.model.net.load_state_dict(_network_of(start))
+    return task
+
+
+@training
+def features(start: Optional[str] = _START, device: str = DEVICE) -> Task:
+    """The features of the shapes variant, from random shapes alone."""
+    task = FeatureTask(FeatureTaskConfig(), device)
+    if start:
+        task.model.net.load_state_dict(_network_of(start))
+    return task
+
+
+@training
+def registration(
+    labels: Optional[Path] = typer.Option(None, help="Folder of whole-head label maps; none: random shapes."),
+    features: Optional[Path] = typer.Option(
+        None, help="Folder of an anatomy or feature training, whose features are matched as they are."
+    ),
+    loss: str = typer.Option("dice", help=f"One of {', '.join(LOSSES)}."),
+    network: str = typer.Option("matching", help="matching, or unet (the paper's)."),
+    one_person: bool = typer.Option(False, help="Both images of a pair from one label map."),
+    held_out: int = _HELD_OUT,
+    device: str = DEVICE,
+) -> Task:
+    """The velocity of a pair; `--loss` selects the paper's training or one of its comparisons."""
+    if features and network != "matching":
+        raise typer.BadParameter("Found --features with --network unet, expected matching: the U-Net has none.")
+    try:
+        config = RegistrationTaskConfig(loss, network, features is not None, pairs=PairConfig(one_person=one_person))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    maps = _maps(labels, held_out) if labels else None
+    return RegistrationTask(config, maps, _assembled(features) if features else None, held_out, device)
+
+
+@app.command("ship")
+def ship_model(
+    name: str = typer.Argument(..., help="Name of the model, such as synthmorph-brains."),
+    features: Optional[Path] = typer.Option(None, help="Folder of the anatomy or feature training."),
+    registration: Optional[Path] = typer.Option(None, help="Folder of the registration training."),
+    provenance: Path = typer.Option(..., help="JSON file with what the card must say of data, use, limits and scores."),
+    to: Path = typer.Option(..., help="Folder for the card and the weights."),
+) -> None:
+    """Best checkpoints -> a card and half-precision weights."""
+    if features is None and registration is None:
+        raise typer.BadParameter("Found neither --features nor --registration, expected a training to ship.")
+    typer.echo(str(ship(name, _assembled(features, registration), Provenance.read(provenance), to)))
+
+
+def _assembled(features: Path | None, registration: Path | None = None) -> SynthMorph:
+    try:
+        return assembled(features, registration)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _maps(folder: Path, held_out: int) -> LabelMaps:
+    paths = sorted(path for path in folder.iterdir() if path.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")))
+    if len(paths) <= held_out:
+        raise typer.BadParameter(
+            f"Found {len(paths)} label maps in {folder.name} with {held_out} held out, expected .nii.gz, .nrrd or "
+            ".mha files to train on."
+        )
+    return load_label_maps(paths)
+
+
+def _network_of(name: str) -> dict[str, torch.Tensor]:
+    return SynthMorph.load(read_card(name)).net.state_dict()
