@@ -36,7 +36,7 @@ def training(build: Callable[..., Task]) -> Callable[..., Task]:
         task = build(**{name: given[name] for name in own})
         config = loop_options(**{name: given[name] for name in shared})
         best = train(task, config, typer.echo)
-        typer.echo(f"Best checkpoint: {best}; curves: {plottraining(Path(config.folder))}")
+        typer.echo(f"Best checkpoint: {best}; curves: {plot_training(Path(config.folder))}")
 
     command.__signature__ = Signature([*shared.values(), *own.values()])  # type: ignore[attr-defined]
     command.__annotations__ = {**get_type_hints(loop_options), **get_type_hints(build), "return": None}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from SlicerSynthReg.train import command
+from SlicerSynthReg.train import command, synthmorph, training
 from SlicerSynthReg.train.anatomy import AnatomyTask
 from SlicerSynthReg.train.features import FeatureTask
 from SlicerSynthReg.train.loop import LoopConfig, Task
@@ -26,8 +26,8 @@ def trained(monkeypatch) -> list[tuple[Task, LoopConfig]]:
         given.append((task, config))
         return Path(config.folder) / "best.pt"
 
-    monkeypatch.setattr(command, "train", noted)
-    monkeypatch.setattr(command, "plot_training", lambda folder: folder / "training.png")
+    monkeypatch.setattr(training, "train", noted)
+    monkeypatch.setattr(training, "plot_training", lambda folder: folder / "training.png")
     return given
 
 
@@ -69,7 +69,7 @@ def test_brains_and_shapes_differ_by_the_label_maps(trained, tmp_path, a_folder_
 
 def test_heads_start_from_the_features_of_a_training_and_leave_them(trained, tmp_path):
     torch.manual_seed(5)
-    state = FeatureTask(command.FeatureTaskConfig()).model.state_dict()
+    state = FeatureTask(synthmorph.FeatureTaskConfig()).model.state_dict()
     torch.save({"model": state}, tmp_path / "best.pt")
     assert asked("registration", "--out", tmp_path / "r", "--features", tmp_path)[0] == 0
     assert asked("registration", "--out", tmp_path / "n")[0] == 0
