@@ -1,7 +1,12 @@
-"""Explicit Runge-Kutta integrators of dx/dt = f(x, t): one family for velocity fields, flow matching and PDEs."""
+"""The integrators of dx/dt = f(x, t): one family for velocity fields, flow matching and the anomaly PDE.
+
+Explicit Runge-Kutta of orders 1 to 4 and Adams-Bashforth of order 4 in equal steps, and Dormand-Prince's embedded pair
+of orders 5 and 4, which chooses its steps.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,43 +26,155 @@ class Tableau:
     order: int
 
 
+def _numbers(text: str) -> tuple[Fraction, ...]:
+    return tuple(Fraction(word) for word in text.split())
+
+
 def _tableau(order: int, c: str, a: str, b: str) -> Tableau:
-    def numbers(text: str) -> tuple[Fraction, ...]:
-        return tuple(Fraction(word) for word in text.split())
-
-    return Tableau(numbers(c), tuple(numbers(row) for row in a.split(";")), numbers(b), order)
+    return Tableau(_numbers(c), tuple(_numbers(row) for row in a.split(";")), _numbers(b), order)
 
 
+_MIDPOINT = _tableau(2, "0 1/2", "; 1/2", "0 1")
 TABLEAUS = {
     "euler": _tableau(1, "0", "", "1"),
-    "midpoint": _tableau(2, "0 1/2", "; 1/2", "0 1"),
+    "midpoint": _MIDPOINT,
+    "rk2": _MIDPOINT,
     "heun": _tableau(2, "0 1", "; 1", "1/2 1/2"),
     "rk3": _tableau(3, "0 1/2 1", "; 1/2; -1 2", "1/6 2/3 1/6"),
     "rk4": _tableau(4, "0 1/2 1/2 1", "; 1/2; 0 1/2; 0 0 1", "1/6 1/3 1/3 1/6"),
 }
+METHODS = (*TABLEAUS, "adams", "adaptive")
+
+DORMAND_PRINCE = _tableau(
+    5,
+    "0 1/5 3/10 4/5 8/9 1 1",
+    "; 1/5; 3/40 9/40; 44/45 -56/15 32/9; 19372/6561 -25360/2187 64448/6561 -212/729;"
+    "9017/3168 -355/33 46732/5247 49/176 -5103/18656; 35/384 0 500/1113 125/192 -2187/6784 11/84",
+    "35/384 0 500/1113 125/192 -2187/6784 11/84 0",
+)
+FOURTH_ORDER = _numbers("5179/57600 0 7571/16695 393/640 -92097/339200 187/2100 1/40")
+"""Step weights of the pair's second, fourth-order answer on the stages of `DORMAND_PRINCE`."""
+ADAMS = _numbers("55/24 -59/24 37/24 -9/24")
+"""Weights of the last four slopes, the newest first."""
 
 
 def integrate(
-    f: Field, x: torch.Tensor, start: float = 0.0, end: float = 1.0, steps: int = 1, method: str = "rk4"
+    f: Field,
+    x: torch.Tensor,
+    start: float = 0.0,
+    end: float = 1.0,
+    steps: int = 1,
+    method: str = "rk4",
+    rtol: float = 1e-4,
+    atol: float = 1e-6,
 ) -> torch.Tensor:
-    """x(end) for x(start) = `x`, in `steps` equal steps; end < start integrates backwards.
+    """x(end) for x(start) = `x`; end < start integrates backwards.
 
-    f(x, t) returns a tensor of x's shape. method: one of TABLEAUS. Cost: steps x len(tableau.c) evaluations of f.
+    f(x, t) returns a tensor of x's shape. method: one of METHODS. Those of TABLEAUS take `steps` equal steps of
+    len(tableau.c) evaluations of f; "rk2" is the midpoint rule. "adams" takes `steps` equal steps, three by "rk4" and
+    then one evaluation each. "adaptive" takes `steps` steps or more: see `integrate_adaptively` for rtol and atol.
     """
-    if method not in TABLEAUS:
-        raise ValueError(f"Found solver {method!r}, expected one of {sorted(TABLEAUS)}.")
-    tableau = TABLEAUS[method]
+    if method not in METHODS:
+        raise ValueError(f"Found solver {method!r}, expected one of {sorted(METHODS)}.")
+    if method == "adaptive":
+        return integrate_adaptively(f, x, start, end, steps, rtol, atol).x
     h = (end - start) / steps
+    if method == "adams":
+        return _adams_bashforth(f, x, start, h, steps)
+    tableau = TABLEAUS[method]
+    for n in range(steps):
+        k = _slopes(f, x, start + n * h, h, tableau)
+        x = _added(x, h, tableau.b, k)
+    return x
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptiveSolution:
+    """x at the end; the steps that were taken and those that were tried and given up; evaluations of f."""
+
+    x: torch.Tensor
+    accepted: int
+    rejected: int
+    evaluations: int
+
+
+def integrate_adaptively(
+    f: Field,
+    x: torch.Tensor,
+    start: float = 0.0,
+    end: float = 1.0,
+    fewest_steps: int = 1,
+    rtol: float = 1e-4,
+    atol: float = 1e-6,
+) -> AdaptiveSolution:
+    """Dormand and Prince's pair RK5(4), the fifth order carried on, the last slope used again.
+
+    A step stands if, in every row of the batch (dimension 0), the root mean square of the difference between both
+    orders, over atol + rtol |x|, is at most 1. Rows share their steps. No step is longer than
+    (end - start) / fewest_steps: where f has a limit of stability, as a PDE's CFL number, it goes there.
+    Errors: ArithmeticError where no step is short enough (f or x is not finite, or the solution escapes).
+    """
+    longest = (end - start) / fewest_steps
+    t, h = start, longest
+    first = f(x, t)
+    accepted, rejected, evaluations = 0, 0, 1
+    while abs(end - t) > 1e-12 * abs(end - start):
+        last = abs(end - t) <= abs(h) * (1 + 1e-9)
+        h = end - t if last else h
+        k = _slopes(f, x, t, h, DORMAND_PRINCE, first)
+        evaluations += len(k) - 1
+        new = _added(x, h, DORMAND_PRINCE.b, k)
+        error = _error(x, new, h, k, rtol, atol)
+        if error <= 1:
+            t, x, first = (end if last else t + h), new, k[-1]
+            accepted += 1
+        else:
+            rejected += 1
+        growth = 0.9 * error**-0.2 if 0 < error < math.inf else (10.0 if error == 0 else 0.1)
+        h = math.copysign(min(abs(h) * min(10.0 if error <= 1 else 0.9, max(0.1, growth)), abs(longest)), longest)
+        if abs(h) < 1e-12 * abs(end - start):
+            raise ArithmeticError(f"Found no step short enough at t = {t:g}, expected a bounded solution.")
+    return AdaptiveSolution(x, accepted, rejected, evaluations)
+
+
+def _error(x: torch.Tensor, new: torch.Tensor, h: float, k: list[torch.Tensor], rtol: float, atol: float) -> float:
+    """Largest over the batch of the scaled difference between both orders; infinite if it is no number."""
+    with torch.no_grad():
+        weights = tuple(high - low for high, low in zip(DORMAND_PRINCE.b, FOURTH_ORDER))
+        difference = _added(torch.zeros_like(x), h, weights, k)
+        scaled = difference / (atol + rtol * torch.maximum(x.abs(), new.abs()))
+        error = float(scaled.flatten(min(1, x.ndim - 1)).pow(2).mean(-1).max().sqrt())
+    return error if math.isfinite(error) else math.inf
+
+
+def _slopes(
+    f: Field, x: torch.Tensor, t: float, h: float, tableau: Tableau, first: torch.Tensor | None = None
+) -> list[torch.Tensor]:
+    """f at the stages of one step; `first`: its value at (x, t) where it is known."""
+    k: list[torch.Tensor] = [] if first is None else [first]
+    for c_i, a_i in list(zip(tableau.c, tableau.a))[len(k) :]:
+        k.append(f(_added(x, h, a_i, k), t + h * float(c_i)))
+    return k
+
+
+def _added(x: torch.Tensor, h: float, weights: tuple[Fraction, ...], k: list[torch.Tensor]) -> torch.Tensor:
+    """x + h sum of weights k."""
+    for weight, slope in zip(weights, k):
+        if weight:
+            x = torch.add(x, slope, alpha=h * float(weight))
+    return x
+
+
+def _adams_bashforth(f: Field, x: torch.Tensor, start: float, h: float, steps: int) -> torch.Tensor:
+    """x(n+1) = x(n) + h / 24 (55 f(n) - 59 f(n-1) + 37 f(n-2) - 9 f(n-3)); the first three steps by Runge-Kutta."""
+    past: list[torch.Tensor] = []
     for n in range(steps):
         t = start + n * h
-        k: list[torch.Tensor] = []
-        for c_i, a_i in zip(tableau.c, tableau.a):
-            inner = x
-            for a_ij, k_j in zip(a_i, k):
-                if a_ij:
-                    inner = inner + h * float(a_ij) * k_j
-            k.append(f(inner, t + h * float(c_i)))
-        for b_i, k_i in zip(tableau.b, k):
-            if b_i:
-                x = x + h * float(b_i) * k_i
+        if n < len(ADAMS) - 1:
+            k = _slopes(f, x, t, h, TABLEAUS["rk4"])
+            past = [k[0], *past]
+            x = _added(x, h, TABLEAUS["rk4"].b, k)
+        else:
+            past = [f(x, t), *past][: len(ADAMS)]
+            x = _added(x, h, ADAMS, past)
     return x
