@@ -1,0 +1,1 @@
+"""Tasks given by examples (Neuralizer, thesis paper 5)."""
