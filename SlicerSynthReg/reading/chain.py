@@ -58,7 +58,7 @@ def line_of(entry: Entry) -> bytes:
 
 
 def check(data: bytes, acknowledged: Head | None) -> Chain:
-    """The entries in the bytes of a log, and the first fault. acknowledged: the head kept beside it, if there is one."""
+    """The entries in the bytes of a log, and the first fault. acknowledged: the head kept beside it, None for none."""
     lines = data.split(b"\n")
     unterminated = lines[-1] != b""
     lines = lines if unterminated else lines[:-1]
@@ -82,7 +82,9 @@ def check(data: bytes, acknowledged: Head | None) -> Chain:
             return broken(number, f"holds entry {entry.get('n')} where entry {head.count + 1} belongs: one or more "
                           "lines were deleted, inserted or moved")  # fmt: skip
         if entry.get("previous") != head.hash:
-            return broken(number - 1 - len(torn), "was exchanged: it is not the line the next one was written after")
+            return broken(
+                max(1, number - 1 - len(torn)), "was exchanged: it is not the line the next one was written after"
+            )
         entries.append(entry)
         head, torn = Head(head.count + 1, str(entry["hash"])), []
     fault = _against(acknowledged, entries, head, len(lines) - len(torn))

@@ -20,7 +20,7 @@ def same_reader(name: str) -> str:
             "no name" if not spelled else f"{len(hidden)} control characters" if hidden else f"{len(spelled)} letters"
         )
         raise StudyError(
-            f"Found {found} where the reader's name should be, expected 1 to {LONGEST_NAME} printable characters. "
+            f"Found {wrong if spelled else 'no name'} where the reader's name should be, expected 1 to {LONGEST_NAME} printable characters. "
             "Type the name again."
         )
     return spelled

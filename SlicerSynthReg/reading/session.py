@@ -50,6 +50,7 @@ class Reading:
         self._timer = timer
         self._started: float | None = None
         self._elapsed = 0.0
+        self._shown = False
         self._log = AnswerLog(log_path(study, reader, folder), clock)
         self.recovered = self._log.recovered
         try:
@@ -103,7 +104,7 @@ class Reading:
         """Call when the current item's images can be seen: its clock starts, and the log notes it."""
         item = self._require_current()
         self._log.append(SHOW, {"number": item.number, "case": item.case.token})
-        self._elapsed, self._started = 0.0, self._timer()
+        self._elapsed, self._started, self._shown = 0.0, self._timer(), True
         return item
 
     def pause(self) -> None:
@@ -113,7 +114,8 @@ class Reading:
             self._log.append(PAUSE, {"number": self._require_current().number})
 
     def resume(self) -> None:
-        if self._started is None:
+        """The clock goes on. Nothing where it runs, or where nothing was shown."""
+        if self._started is None and self._shown:
             self._log.append(RESUME, {"number": self._require_current().number})
             self._started = self._timer()
 
@@ -125,7 +127,7 @@ class Reading:
         """
         item = self._require_current()
         self._require_blind()
-        if self._started is None and not self._elapsed:
+        if not self._shown:
             raise StudyError("Found an answer before the case was shown, expected show() first.")
         checked = _checked(item, answers, timed_out)
         entry = self._log.append(
@@ -142,7 +144,7 @@ class Reading:
             },
         )
         self.answers[item.number] = entry
-        self._elapsed, self._started = 0.0, None
+        self._elapsed, self._started, self._shown = 0.0, None, False
         if self.complete:
             self._log.append(COMPLETE, {"items": len(self.items)})
         return self.current
@@ -158,7 +160,7 @@ class Reading:
             )
         before = self.answers[number]
         checked = _checked(self.items[number - 1], answers, False)
-        kept = {name: before[name] for name in ("number", "part", "case", "repeat", "images", "seconds", "timed_out")}
+        kept = {name: before[name] for name in ("number", "part", "case", "repeat", "images", "seconds")}
         fields = {**kept, "answers": checked, "of": before["n"], "reason": reason.strip(), "timed_out": False}
         self.answers[number] = self._log.append(CORRECTION, fields)
 

@@ -67,9 +67,8 @@ def unblind(
     open_readers = unfinished(study, logs)
     if open_readers and not reason.strip():
         raise StudyError(
-            f"Found that {', '.join(open_readers)} {'has' if len(open_readers) == 1 else 'have'} not finished, expected "
-            "a complete study before the key is opened. Let them finish, or give a reason: it is logged, and unfinished "
-            "logs are closed."
+            f"Found {', '.join(open_readers)} not finished, expected a complete study before the key is opened. Let "
+            "them finish, or give a reason: it is logged, and unfinished logs are closed."
         )
     opened = read_key(study, key)
     for reader, entries in logs.items():

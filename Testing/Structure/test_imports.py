@@ -22,7 +22,7 @@ FLOORS = (
     {"space", "nets", "weights"},
     {"volume", "losses", "synth"},
     {"methods", "evaluate"},
-    {"train", "report", "run", "request", "validate", "workspace", "tasks"},
+    {"train", "report", "run", "request", "validate", "workspace", "tasks", "reading"},
     {"cli", "batch", "worklist", "worker", "client", "demo"},
 )
 FOREIGN = re.compile(r"(slicer|qt|ctk|vtk\w*|PythonQt|PySide\d?|PyQt\d?)$")
