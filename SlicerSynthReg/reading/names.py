@@ -16,11 +16,9 @@ def same_reader(name: str) -> str:
     spelled = " ".join(unicodedata.normalize("NFC", name).split())
     hidden = [c for c in spelled if unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn")]
     if not spelled or hidden or len(spelled) > LONGEST_NAME:
-        found = (
-            "no name" if not spelled else f"{len(hidden)} control characters" if hidden else f"{len(spelled)} letters"
-        )
+        wrong = f"{len(hidden)} control characters" if hidden else f"{len(spelled)} letters"
         raise StudyError(
-            f"Found {wrong if spelled else 'no name'} where the reader's name should be, expected 1 to {LONGEST_NAME} printable characters. "
+            f"Found {wrong} where the reader's name should be, expected 1 to {LONGEST_NAME} printable characters. "
             "Type the name again."
         )
     return spelled
