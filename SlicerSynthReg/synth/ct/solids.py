@@ -1,0 +1,125 @@
+"""Shapes as functions: how far a point lies outside, in mm, negative inside. They are exact on the surface and near it,
+which is where partial volume needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+Point = tuple[float, float, float]
+
+
+class Solid(Protocol):
+    """Something with a surface and a box about it (lowest and highest corner, mm)."""
+
+    def distance(self, points: torch.Tensor) -> torch.Tensor:
+        """points (3, ...) mm -> (...) mm."""
+
+    def box(self) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class Ellipsoid:
+    """radii along its own axes; turn: degrees about x, y and z."""
+
+    center: Point
+    radii: Point
+    turn: Point = (0.0, 0.0, 0.0)
+
+    def distance(self, points: torch.Tensor) -> torch.Tensor:
+        """k0 (k0 - 1) / k1 with k0 = |q / r|, k1 = |q / r^2|: first-order exact at the surface."""
+        own = Rotation.from_euler("xyz", self.turn, degrees=True).as_matrix().T
+        relative = [points[axis] - self.center[axis] for axis in range(3)]
+        k0 = torch.zeros_like(points[0])
+        k1 = torch.zeros_like(points[0])
+        for row, radius in zip(own, self.radii):
+            q = sum(float(c) * part for c, part in zip(row, relative) if abs(c) > 1e-9)
+            square = (q / radius).square_() if isinstance(q, torch.Tensor) else 0.0
+            k0 += square
+            k1 += square / radius**2
+        k0, k1 = k0.sqrt_(), k1.sqrt_()
+        return k0 * (k0 - 1.0) / k1.clamp_min_(1e-6)
+
+    def box(self) -> tuple[np.ndarray, np.ndarray]:
+        matrix = Rotation.from_euler("xyz", self.turn, degrees=True).as_matrix()
+        reach = np.sqrt(((matrix * np.array(self.radii)) ** 2).sum(1))
+        return np.array(self.center) - reach, np.array(self.center) + reach
+
+
+@dataclass(frozen=True)
+class Tube:
+    """A line through `points`, as thick as `radii` say there; its joints are round. reach: further than the largest
+    radius the box extends, for a wall or a halo."""
+
+    points: tuple[Point, ...]
+    radii: tuple[float, ...]
+
+    def distance(self, points: torch.Tensor) -> torch.Tensor:
+        best: torch.Tensor | None = None
+        for start, end, r0, r1 in zip(self.points, self.points[1:], self.radii, self.radii[1:]):
+            axis = np.subtract(end, start)
+            length2 = max(float(axis @ axis), 1e-6)
+            relative = [points[c] - start[c] for c in range(3)]
+            along = sum(float(axis[c] / length2) * relative[c] for c in range(3))
+            h = along.clamp_(0.0, 1.0)
+            square = sum((relative[c] - float(axis[c]) * h).square_() for c in range(3))
+            d = square.sqrt_() - (r0 + (r1 - r0) * h)
+            best = d if best is None else torch.minimum(best, d)
+        assert best is not None
+        return best
+
+    def box(self) -> tuple[np.ndarray, np.ndarray]:
+        points, radii = np.array(self.points), np.array(self.radii)[:, None]
+        return (points - radii).min(0), (points + radii).max(0)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Several solids grown together over `blend` mm, less what lies in the `carved`."""
+
+    parts: tuple[Ellipsoid | Tube, ...]
+    carved: tuple[Ellipsoid, ...] = ()
+    blend: float = 10.0
+
+    def distance(self, points: torch.Tensor) -> torch.Tensor:
+        d = self.parts[0].distance(points)
+        for part in self.parts[1:]:
+            d = smooth_minimum(d, part.distance(points), self.blend)
+        for part in self.carved:
+            d = -smooth_minimum(-d, part.distance(points), self.blend)
+        return d
+
+    def box(self) -> tuple[np.ndarray, np.ndarray]:
+        boxes = [part.box() for part in self.parts]
+        margin = self.blend / 4
+        return np.min([b[0] for b in boxes], axis=0) - margin, np.max([b[1] for b in boxes], axis=0) + margin
+
+
+def smooth_minimum(a: torch.Tensor, b: torch.Tensor, blend: float) -> torch.Tensor:
+    """Minimum rounded where the two come within `blend` of each other."""
+    h = (blend - (a - b).abs()).clamp_min_(0.0) / blend
+    return torch.minimum(a, b) - h.square_() * (blend / 4)
+
+
+def curve(controls: Sequence[Sequence[float] | np.ndarray], radii: Sequence[float], pieces: int) -> Tube:
+    """A tube along a smooth curve through the control points (Catmull-Rom), `pieces` segments between two of them."""
+    p = np.asarray(controls, dtype=float)
+    r = np.asarray(radii, dtype=float)
+    values = np.column_stack([p, r])
+    padded = np.vstack([2 * values[0] - values[1], values, 2 * values[-1] - values[-2]])
+    t = np.arange(pieces)[:, None] / pieces
+    out = []
+    for a, b, c, d in zip(padded, padded[1:], padded[2:], padded[3:]):
+        out.append(b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))))
+    line = np.vstack([*out, values[-1:]])
+    return Tube(tuple(as_point(row) for row in line[:, :3]), tuple(float(x) for x in np.maximum(line[:, 3], 0.5)))
+
+
+def as_point(values: Sequence[float] | np.ndarray) -> Point:
+    x, y, z = (float(v) for v in values)
+    return x, y, z

@@ -1,0 +1,28 @@
+"""Texture that belongs to the body: both scans of a patient show the same."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from SlicerSynthReg.space.sampling import sample
+from SlicerSynthReg.space.smoothing import gaussian
+from SlicerSynthReg.synth import draw
+
+STEP_MM = 2.5
+MARGIN_MM = 30.0
+
+
+def textures(seed: int, center_z: float, points: torch.Tensor) -> torch.Tensor:
+    """(3, I, J, K) fields of SD about 1 at body points (3, I, J, K): fine (3 mm), coarse (10 mm), uneven (15 mm)."""
+    half_height = float((points[2] - center_z).abs().max()) + STEP_MM
+    extent = (440.0, 340.0, 2 * math.ceil(half_height / MARGIN_MM) * MARGIN_MM)
+    shape = tuple(math.ceil(mm / STEP_MM) for mm in extent)
+    white = draw.noise([seed], (2, *shape), points.device)
+    coarse = gaussian(white[:, :1], 1.8)
+    uneven = gaussian(white[:, 1:], 2.6)
+    fields = torch.cat([white[:, 1:] / 0.6, coarse / coarse.std(), uneven / uneven.std()], dim=1)
+    middle = [(n - 1) / 2 for n in shape]
+    index = torch.stack([(p - s) / STEP_MM + m for p, s, m in zip(points, (0.0, 0.0, center_z), middle)])
+    return sample(fields, index[None], padding="border")[0]

@@ -1,0 +1,91 @@
+"""What each tissue looks like in a native CT, how uneven it is, and which uptake brightens it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from SlicerSynthReg.synth import draw
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """hu: usual native value; spread: its SD between people; fine, coarse: SD in HU of texture of about 3 and 10 mm;
+    uptake: name in `bolus.UPTAKES`, "aorta", or "" for none; moire: SD of uneven enhancement, as a share of it."""
+
+    hu: float
+    spread: float = 0.0
+    fine: float = 0.0
+    coarse: float = 0.0
+    uptake: str = ""
+    moire: float = 0.0
+
+
+BLOOD = Tissue(42, 5, 1.5, 1.0)
+TISSUES: dict[str, Tissue] = {
+    "air": Tissue(-1000),
+    "table": Tissue(-650, 60),
+    "table cover": Tissue(-180, 40),
+    "skin": Tissue(15, 10, 12, 6, "muscle"),
+    "fat": Tissue(-106, 5, 4, 5),
+    "mesenteric fat": Tissue(-100, 6, 10, 9),
+    "muscle": Tissue(52, 6, 11, 9, "muscle", 0.3),
+    "fascia": Tissue(-30, 15, 8, 5),
+    "cortical bone": Tissue(480, 120, 70, 90),
+    "cancellous bone": Tissue(165, 55, 40, 28, "marrow"),
+    "cartilage": Tissue(105, 20, 18, 22),
+    "disc": Tissue(80, 12, 6, 7),
+    "canal": Tissue(22, 6, 5, 4),
+    "lung": Tissue(-845, 40, 35, 30, "muscle"),
+    "diaphragm": Tissue(48, 5, 6, 4, "muscle"),
+    "bronchus": Tissue(-960),
+    "lung vessel": Tissue(42, 4, 0, 0, "heart"),
+    "myocardium": Tissue(44, 4, 5, 3, "myocardium", 0.1),
+    "heart": Tissue(42, 5, 2, 2, "heart", 0.05),
+    "aorta": Tissue(42, 5, 1.5, 1, "aorta", 0.02),
+    "artery wall": Tissue(44, 4, 2, 1, "muscle"),
+    "plaque": Tissue(420, 150, 60, 60),
+    "portal vein": Tissue(42, 5, 1.5, 1, "portal vein", 0.05),
+    "hepatic vein": Tissue(42, 5, 1.5, 1, "hepatic vein", 0.05),
+    "renal vein": Tissue(42, 5, 1.5, 1, "renal vein", 0.1),
+    "upper vena cava": Tissue(42, 5, 1.5, 1, "upper vena cava", 0.25),
+    "lower vena cava": Tissue(42, 5, 1.5, 1, "lower vena cava", 0.15),
+    "liver": Tissue(57, 9, 4.5, 3.5, "liver", 0.1),
+    "spleen": Tissue(48, 4, 3.5, 2.5, "spleen", 0.25),
+    "pancreas": Tissue(38, 6, 13, 9, "pancreas", 0.15),
+    "renal cortex": Tissue(34, 4, 4, 2, "renal cortex", 0.06),
+    "renal medulla": Tissue(32, 4, 4, 2, "renal medulla", 0.1),
+    "renal sinus": Tissue(-70, 18, 14, 14),
+    "urine": Tissue(6, 4, 2, 1),
+    "adrenal": Tissue(22, 10, 4, 2, "adrenal"),
+    "gallbladder": Tissue(9, 6, 2.5, 2),
+    "gallstone": Tissue(130, 60, 20, 10),
+    "organ wall": Tissue(36, 5, 5, 3, "bowel wall", 0.15),
+    "fluid": Tissue(12, 8, 4, 5),
+    "chyme": Tissue(38, 14, 16, 18),
+    "faeces": Tissue(-5, 30, 60, 45),
+    "gas": Tissue(-985, 8, 3),
+    "oral contrast": Tissue(260, 70, 12, 15),
+    "cyst": Tissue(6, 4, 2, 1),
+    "hypervascular": Tissue(42, 6, 4, 3, "hypervascular", 0.2),
+    "hypovascular": Tissue(36, 6, 4, 4, "hypovascular", 0.2),
+    "calculus": Tissue(600, 200),
+}
+PLACES = {name: n for n, name in enumerate(TISSUES)}
+
+ALIKE = {
+    "artery wall": "aorta", "heart": "aorta", "lung vessel": "aorta", "portal vein": "aorta", "hepatic vein": "aorta",
+    "renal vein": "aorta", "upper vena cava": "aorta", "lower vena cava": "aorta",
+}  # fmt: skip
+"""All blood of one person is equally dense before the contrast comes."""
+
+
+def draw_tissues(generator: torch.Generator) -> tuple[float, ...]:
+    """Native HU of each tissue in one person, in the order of `TISSUES`."""
+    values = {name: tissue.hu + draw.normal(generator, tissue.spread) for name, tissue in TISSUES.items()}
+    if draw.chance(generator, 0.2):
+        values["liver"] = draw.uniform(generator, 5.0, 45.0)  # fatty liver: the vessels stand out bright
+    values.update({name: values[source] for name, source in ALIKE.items()})
+    values["air"], values["gas"] = -1000.0, min(values["gas"], -950.0)
+    return tuple(values.values())
