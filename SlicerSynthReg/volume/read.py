@@ -24,6 +24,7 @@ _READERS = {
     ".mha": read_itk,
     ".mhd": read_itk,
 }
+SUFFIXES = tuple(_READERS)
 _DAMAGE = (
     OSError,
     EOFError,

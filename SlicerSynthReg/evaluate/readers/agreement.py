@@ -1,0 +1,147 @@
+"""How far readers agree with each other, and one reader with himself, beyond chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t
+
+NOMINAL, LINEAR, QUADRATIC = "nominal", "linear", "quadratic"
+MISSING = -1
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A coefficient: 1 for perfect agreement, 0 for chance. observed, by_chance: shares of agreement.
+
+    lower, upper: interval; NaN where all agree (the standard error is 0 there and tells nothing), and `estimate` is NaN
+    where chance alone gives perfect agreement (everybody used one category).
+    """
+
+    name: str
+    estimate: float
+    lower: float
+    upper: float
+    standard_error: float
+    observed: float
+    by_chance: float
+    cases: int
+
+
+def cohen_kappa(
+    first: Sequence[int], second: Sequence[int], categories: int, weights: str = NOMINAL, level: float = 0.95
+) -> Agreement:
+    """Kappa of two raters (Cohen 1960), weighted for ordered categories (Cohen 1968; linear or quadratic).
+
+    first, second: category of each case, 0 to categories - 1, MISSING where none was given (the case is left out).
+    Standard error of Fleiss, Cohen and Everitt (1969), interval normal (t is for the others, as their sources say).
+    """
+    pairs = [(a, b) for a, b in zip(_checked(first, categories), _checked(second, categories)) if MISSING not in (a, b)]
+    if len(first) != len(second) or not pairs:
+        raise ValueError(f"Found {len(first)} and {len(second)} ratings, expected the same cases, one rated by both.")
+    table = np.zeros((categories, categories))
+    for a, b in pairs:
+        table[a, b] += 1
+    count = len(pairs)
+    shares, weight = table / count, agreement_weights(categories, weights)
+    rows, columns = shares.sum(axis=1), shares.sum(axis=0)
+    observed, chance = float((weight * shares).sum()), float((weight * np.outer(rows, columns)).sum())
+    if math.isclose(chance, 1):
+        return _undefined("Cohen's kappa", observed, chance, count)
+    kappa = (observed - chance) / (1 - chance)
+    expected = (weight @ columns)[:, None] + (rows @ weight)[None, :]
+    spread = float((shares * (weight - expected * (1 - kappa)) ** 2).sum()) - (kappa - chance * (1 - kappa)) ** 2
+    error = math.sqrt(max(0.0, spread) / count) / (1 - chance)
+    name = "Cohen's kappa" if weights == NOMINAL else f"Cohen's kappa, {weights} weights"
+    return _agreement(name, kappa, error, observed, chance, count, _normal(level))
+
+
+def fleiss_kappa(ratings: Sequence[Sequence[int]], categories: int, level: float = 0.95) -> Agreement:
+    """Kappa of any number of raters (Fleiss 1971; Scott's pi for two), with Gwet's variance around it (2008).
+
+    ratings: one row a case, one category (0 to categories - 1) a rater, MISSING where none was given. A case rated
+    once counts towards chance only. Interval by t with cases - 1 degrees of freedom, over cases drawn at random.
+    """
+    votes, share, count = _votes(ratings, categories)
+    by_case = votes @ share / votes.sum(axis=1)
+    return _linearised("Fleiss' kappa", votes, by_case, float((share**2).sum()), count, level)
+
+
+def gwet_ac1(ratings: Sequence[Sequence[int]], categories: int, level: float = 0.95) -> Agreement:
+    """AC1 (Gwet 2008), which stays sensible where nearly all cases are of one category. Arguments as `fleiss_kappa`.
+
+    categories: those offered, used or not: chance depends on them.
+    """
+    votes, share, count = _votes(ratings, categories)
+    by_case = votes @ (1 - share) / votes.sum(axis=1) / (categories - 1)
+    chance = float((share * (1 - share)).sum()) / (categories - 1)
+    return _linearised("Gwet's AC1", votes, by_case, chance, count, level)
+
+
+def agreement_weights(categories: int, weights: str) -> np.ndarray:
+    """(categories, categories): 1 on the diagonal, less the further two categories are apart."""
+    apart = np.abs(np.subtract.outer(np.arange(categories), np.arange(categories))) / max(1, categories - 1)
+    kinds = {NOMINAL: (apart == 0).astype(float), LINEAR: 1 - apart, QUADRATIC: 1 - apart**2}
+    if weights not in kinds:
+        raise ValueError(f"Found the weights {weights!r}, expected one of {', '.join(kinds)}.")
+    return kinds[weights]
+
+
+def _votes(ratings: Sequence[Sequence[int]], categories: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """(cases, categories) numbers of votes of cases with any, mean share of each category, cases with two or more."""
+    if categories < 2:
+        raise ValueError(f"Found {categories} categories, expected two or more.")
+    votes = np.array([np.bincount(_given(row, categories), minlength=categories) for row in ratings], dtype=float)
+    votes = votes[votes.sum(axis=1) > 0] if len(votes) else votes
+    both = int((votes.sum(axis=1) > 1).sum()) if len(votes) else 0
+    if both < 2:
+        raise ValueError(f"Found {both} cases rated by two or more, expected two such cases at least.")
+    return votes, (votes / votes.sum(axis=1, keepdims=True)).mean(axis=0), both
+
+
+def _linearised(
+    name: str, votes: np.ndarray, chance_by_case: np.ndarray, chance: float, rated: int, level: float
+) -> Agreement:
+    """Coefficient and its standard error from each case's part in observed and chance agreement (Gwet 2008, eq. 35)."""
+    cases, raters = len(votes), votes.sum(axis=1)
+    agreeing = (votes * (votes - 1)).sum(axis=1) / np.maximum(raters * (raters - 1), 1)
+    observed = float(agreeing.sum()) / rated
+    if math.isclose(chance, 1):
+        return _undefined(name, observed, chance, rated)
+    value = (observed - chance) / (1 - chance)
+    parts = cases / rated * (agreeing - chance * (raters > 1)) / (1 - chance)
+    parts = parts - 2 * (1 - value) * (chance_by_case - chance) / (1 - chance)
+    error = math.sqrt(float(((parts - value) ** 2).sum()) / (cases * (cases - 1)))
+    return _agreement(name, value, error, observed, chance, rated, float(t.ppf((1 + level) / 2, cases - 1)))
+
+
+def _agreement(
+    name: str, value: float, error: float, observed: float, chance: float, cases: int, width: float
+) -> Agreement:
+    if error < 1e-12:
+        return Agreement(name, value, math.nan, math.nan, 0.0, observed, chance, cases)
+    lower, upper = max(-1.0, value - width * error), min(1.0, value + width * error)
+    return Agreement(name, value, lower, upper, error, observed, chance, cases)
+
+
+def _undefined(name: str, observed: float, chance: float, cases: int) -> Agreement:
+    return Agreement(name, math.nan, math.nan, math.nan, math.nan, observed, chance, cases)
+
+
+def _normal(level: float) -> float:
+    return float(t.ppf((1 + level) / 2, np.inf))
+
+
+def _checked(ratings: Sequence[int], categories: int) -> list[int]:
+    given = [int(one) for one in ratings]
+    wrong = [one for one in given if one != MISSING and not 0 <= one < categories]
+    if wrong:
+        raise ValueError(f"Found the category {wrong[0]}, expected 0 to {categories - 1}, or {MISSING} for none.")
+    return given
+
+
+def _given(row: Sequence[int], categories: int) -> list[int]:
+    return [one for one in _checked(row, categories) if one != MISSING]
