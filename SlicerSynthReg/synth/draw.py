@@ -33,6 +33,11 @@ def integer(generator: torch.Generator, low: int, high: int) -> int:
     return int(torch.randint(low, high + 1, (), generator=generator))
 
 
+def sign(generator: torch.Generator) -> int:
+    """-1 or 1."""
+    return 1 if chance(generator, 0.5) else -1
+
+
 def seed(generator: torch.Generator) -> int:
     """A seed for one noise field."""
     return integer(generator, 0, 2**31 - 2)

@@ -11,12 +11,11 @@ import typer
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.train.anatomy import AnatomyTask, AnatomyTaskConfig
 from SlicerSynthReg.train.features import FeatureTask, FeatureTaskConfig
-from SlicerSynthReg.train.labelmaps import LabelMaps, load_label_maps
 from SlicerSynthReg.train.loop import Task
 from SlicerSynthReg.train.pairs import PairConfig
 from SlicerSynthReg.train.registration import LOSSES, RegistrationTask, RegistrationTaskConfig
 from SlicerSynthReg.train.ship import Provenance, assembled, ship
-from SlicerSynthReg.train.training import DEVICE, app, training
+from SlicerSynthReg.train.training import DEVICE, app, label_maps, training
 from SlicerSynthReg.weights.registry import read_card
 
 _START = typer.Option(None, help="Model whose network the training starts from.")
@@ -31,7 +30,7 @@ def anatomy(
     device: str = DEVICE,
 ) -> Task:
     """The network of the brains variant: in any contrast, what lies where."""
-    task = AnatomyTask(AnatomyTaskConfig(), _maps(labels, held_out), held_out, device)
+    task = AnatomyTask(AnatomyTaskConfig(), label_maps(labels, held_out), held_out, device)
     if start:
         task.model.net.load_state_dict(_network_of(start))
     return task
@@ -65,7 +64,7 @@ def registration(
         config = RegistrationTaskConfig(loss, network, features is not None, pairs=PairConfig(one_person=one_person))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    maps = _maps(labels, held_out) if labels else None
+    maps = label_maps(labels, held_out) if labels else None
     return RegistrationTask(config, maps, _assembled(features) if features else None, held_out, device)
 
 
@@ -88,16 +87,6 @@ def _assembled(features: Path | None, registration: Path | None = None) -> Synth
         return assembled(features, registration)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-
-
-def _maps(folder: Path, held_out: int) -> LabelMaps:
-    paths = sorted(path for path in folder.iterdir() if path.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")))
-    if len(paths) <= held_out:
-        raise typer.BadParameter(
-            f"Found {len(paths)} label maps in {folder.name} with {held_out} held out, expected .nii.gz, .nrrd or "
-            ".mha files to train on."
-        )
-    return load_label_maps(paths)
 
 
 def _network_of(name: str) -> dict[str, torch.Tensor]:

@@ -11,6 +11,7 @@ import torch
 import typer
 
 from SlicerSynthReg.report.curves import plot_training
+from SlicerSynthReg.train.labelmaps import LabelMaps, load_label_maps
 from SlicerSynthReg.train.loop import LoopConfig, Task, train
 
 app = typer.Typer(help="Train models; those on synthetic images need no scans.", no_args_is_help=True)
@@ -42,3 +43,14 @@ def training(build: Callable[..., Task]) -> Callable[..., Task]:
     command.__annotations__ = {**get_type_hints(loop_options), **get_type_hints(build), "return": None}
     app.command(build.__name__, help=build.__doc__)(command)
     return build
+
+
+def label_maps(folder: Path, held_out: int) -> LabelMaps:
+    """The label maps of a folder, of which `held_out` are not to be trained on."""
+    paths = sorted(path for path in folder.iterdir() if path.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")))
+    if len(paths) <= held_out:
+        raise typer.BadParameter(
+            f"Found {len(paths)} label maps in {folder.name} with {held_out} held out, expected .nii.gz, .nrrd or "
+            ".mha files to train on."
+        )
+    return load_label_maps(paths)

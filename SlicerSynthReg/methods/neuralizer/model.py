@@ -87,7 +87,7 @@ class Neuralizer(nn.Module):
         return self._out(r_x, x.shape)
 
     def encode(self, context: torch.Tensor, at_once: int = 32) -> Encoded:
-        """What a `one_way` network remembers of examples (B, N, inputs + outputs, H, W), `at_once` of them in memory."""
+        """What a `one_way` network remembers of examples (B, N, inputs + outputs, H, W), `at_once` in memory."""
         if not self.config.one_way:
             raise ValueError("Found a network whose examples look at the target, expected a one-way network.")
         elements, count = context.shape[:2]
