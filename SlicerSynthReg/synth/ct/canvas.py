@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from SlicerSynthReg.synth.ct.solids import Solid
+from SlicerSynthReg.synth.ct.solids import Solid, Tube
 from SlicerSynthReg.synth.ct.tissue import PLACES, TISSUES
 
 Box = tuple[slice, slice, slice]
 NATIVE, GAIN, FINE, COARSE, MOIRE = range(5)
+FAR_MM = 1e3
 
 
 def palette(native: tuple[float, ...], gained: Mapping[str, float]) -> torch.Tensor:
@@ -27,7 +29,7 @@ def palette(native: tuple[float, ...], gained: Mapping[str, float]) -> torch.Ten
 @dataclass(eq=False)
 class Canvas:
     """points (3, I, J, K): where in the body each voxel lies, mm. straight: three 1-D coordinates of the same before
-    the body's own bending, `reach` mm at most away from it. state (5, I, J, K): see `palette`. labels (I, J, K) uint8.
+    the body's own bending, `reach` mm at most away from it. state (I J K, 5): see `palette`. labels (I, J, K) uint8.
     across, through: voxel size in mm in the slice and along it (the slice's thickness)."""
 
     points: torch.Tensor
@@ -39,48 +41,69 @@ class Canvas:
 
     def __post_init__(self) -> None:
         shape = self.points.shape[1:]
-        self.state = torch.zeros((self.palette.shape[1], *shape), device=self.points.device)
-        self.state[NATIVE] = -1000.0
+        self.state = torch.zeros((shape.numel(), self.palette.shape[1]), device=self.points.device)
+        self.state[:, NATIVE] = -1000.0
         self.labels = torch.zeros(shape, dtype=torch.uint8, device=self.points.device)
+        self.starts = [float(line[0]) for line in self.straight]
+        self.steps = [float(line[1] - line[0]) if len(line) > 1 else 1.0 for line in self.straight]
 
-    def around(self, low: np.ndarray, high: np.ndarray) -> Box | None:
-        """The voxels that may lie in the box from `low` to `high` (mm), or None where there are none."""
+    def layer(self, channel: int) -> torch.Tensor:
+        """One of NATIVE, GAIN, FINE, COARSE, MOIRE as (I, J, K)."""
+        return self.state[:, channel].view(self.points.shape[1:])
+
+    def around(self, low: np.ndarray, high: np.ndarray, part: Box | None = None) -> Box | None:
+        """The voxels that may lie in the box from `low` to `high` (mm), or None where there are none; of `part` alone,
+        and counted from its corner, where it is given."""
         slices = []
-        for axis, coordinate in enumerate(self.straight):
-            near = (coordinate > float(low[axis]) - self.reach) & (coordinate < float(high[axis]) + self.reach)
-            found = near.nonzero()
-            if not len(found):
+        for axis, count in enumerate(self.points.shape[1:]):
+            begin, end = (0, count) if part is None else (part[axis].start, part[axis].stop)
+            edges = low[axis] - self.reach - self.starts[axis], high[axis] + self.reach - self.starts[axis]
+            ends = sorted(edge / self.steps[axis] for edge in edges)
+            first, last = max(math.ceil(ends[0]), begin), min(math.floor(ends[1]), end - 1)
+            if first > last:
                 return None
-            slices.append(slice(int(found[0]), int(found[-1]) + 1))
+            slices.append(slice(first - begin, last + 1 - begin))
         return slices[0], slices[1], slices[2]
 
-    def cover(self, distance: torch.Tensor) -> torch.Tensor:
-        """Share of each voxel that lies inside, from the distance (I, J, K) in mm of its centre, as for a flat face.
-
-        A box voxel spans across (|nx| + |ny|) + through |nz| along the face's normal n.
-        """
-        width: torch.Tensor | float = self.across
-        if distance.shape[2] > 1 and self.through > self.across:
-            step = float((self.straight[2][1] - self.straight[2][0]).abs())
-            slope = torch.empty_like(distance)
-            torch.sub(distance[..., 1:], distance[..., :-1], out=slope[..., :-1])
-            slope[..., -1] = slope[..., -2]
-            slope = slope.abs_().div_(step).clamp_(max=1.0)
-            width = self.across + (self.through - self.across) * slope
-        return (0.5 - distance / width).clamp_(0.0, 1.0)
+    def distance(self, solid: Solid, box: Box, grow: float = 0.0) -> torch.Tensor:
+        """Of the voxels in `box`; a tube's far pieces are left out."""
+        points = self.points[(slice(None), *box)]
+        if not isinstance(solid, Tube):
+            return solid.distance(points) - grow
+        distance = torch.full(points.shape[1:], FAR_MM, device=points.device)
+        margin = grow + max(self.across, self.through)
+        for piece in solid.pieces():
+            low, high = piece.box()
+            near = self.around(low - margin, high + margin, box)
+            if near is not None:
+                found = piece.distance(points[(slice(None), *near)])
+                distance[near] = torch.minimum(distance[near], found)
+        return distance - grow
 
     def paint(self, distance: torch.Tensor, box: Box, tissue: str | torch.Tensor, label: int | None = None) -> None:
         """What is inside becomes `tissue`, a name or places in the palette voxel by voxel; `label` None keeps labels,
-        0 clears them."""
-        share = self.cover(distance)
-        target = self.state[(slice(None), *box)]
-        if isinstance(tissue, str):
-            colour = self.palette[PLACES[tissue]].view(-1, 1, 1, 1)
-        else:
-            colour = self.palette.T[:, tissue]
-        target.add_((colour - target).mul_(share))
+        0 clears them. distance: (I, J, K) of the box, mm, of each voxel's centre.
+
+        Each voxel takes the share of itself that lies inside, as for a flat face: it spans across (|nx| + |ny|) +
+        through |nz| along the face's normal n, whose nz is the distance's slope from slice to slice.
+        """
+        i, j, k = (distance < 0.5 * max(self.across, self.through)).nonzero(as_tuple=True)
+        if not len(i):
+            return
+        here = distance[i, j, k]
+        width: torch.Tensor | float = self.across
+        if distance.shape[2] > 1 and self.through > self.across:
+            other = torch.where(k + 1 < distance.shape[2], k + 1, k - 1)
+            slope = (distance[i, j, other] - here).abs_().div_(abs(self.steps[2])).clamp_(max=1.0)
+            width = self.across + (self.through - self.across) * slope
+        share = (0.5 - here / width).clamp_(0.0, 1.0)
+        _, rows, columns = self.points.shape[1:]
+        voxel = ((i + box[0].start) * rows + (j + box[1].start)) * columns + (k + box[2].start)
+        colour = self.palette[PLACES[tissue]] if isinstance(tissue, str) else self.palette[tissue[i, j, k]]
+        before = self.state[voxel]
+        self.state[voxel] = before + (colour - before) * share[:, None]
         if label is not None:
-            self.labels[box].masked_fill_(share > 0.5, label)
+            self.labels.view(-1)[voxel[share > 0.5]] = label
 
     def solid(
         self,
@@ -92,10 +115,16 @@ class Canvas:
     ) -> None:
         """Paint a solid, grown by `grow` mm; within: distance (I, J, K) of what it may not leave."""
         low, high = solid.box()
-        box = self.around(low - max(grow, 0.0), high + max(grow, 0.0))
+        margin = max(grow, 0.0) + self.through / 2
+        box = self.around(low - margin, high + margin)
         if box is None:
             return
-        distance = solid.distance(self.points[(slice(None), *box)]) - grow
+        distance = self.distance(solid, box, grow)
         if within is not None:
             distance = torch.maximum(distance, within[box])
         self.paint(distance, box, tissue, label)
+
+    @property
+    def everywhere(self) -> Box:
+        i, j, k = self.points.shape[1:]
+        return slice(0, i), slice(0, j), slice(0, k)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from SlicerSynthReg.synth.ct.canvas import Box, Canvas
+from SlicerSynthReg.synth.ct.canvas import FAR_MM, Canvas
 from SlicerSynthReg.synth.ct.habitus import Frame
 from SlicerSynthReg.synth.ct.organs import ORGANS
 from SlicerSynthReg.synth.ct.solids import Tube, curve
@@ -42,7 +42,7 @@ def _hollow(canvas: Canvas, tube: Tube, wall: float, filling: Filling, label: in
     if box is None:
         return
     points = canvas.points[(slice(None), *box)]
-    outside = torch.maximum(tube.distance(points), frame.cavity[box] + 1.0)
+    outside = torch.maximum(canvas.distance(tube, box), frame.cavity[box] + 1.0)
     canvas.paint(outside, box, "organ wall", label)
     canvas.paint(outside + wall, box, filling.content)
     if filling.gas_above is not None:
@@ -100,7 +100,7 @@ def paint_small_bowel(canvas: Canvas, places: Places, frame: Frame, oral: bool) 
     lower, upper = places.at(-88, 32, -165), places.at(88, 98, 4)
     box = canvas.around(np.array(lower) - 20, np.array(upper) + 20)
     centers, loops, fillings = [], [], []
-    for _ in range(places.count(40, 70)):
+    for _ in range(places.count(60, 95)):
         center = np.array([places.uniform(a, b) for a, b in zip(lower, upper)])
         along = places.on_sphere() * places.uniform(10, 26)
         bend = places.on_sphere() * places.uniform(2, 8)
@@ -112,12 +112,12 @@ def paint_small_bowel(canvas: Canvas, places: Places, frame: Frame, oral: bool) 
     if box is None:
         return centers
     points = canvas.points[(slice(None), *box)]
-    deepest = torch.full_like(points[0], 1e3)
+    deepest = torch.full_like(points[0], FAR_MM)
     content = torch.full(points.shape[1:], PLACES["fluid"], device=points.device)
-    gas_above = torch.full_like(points[0], 1e3)
-    between = torch.full_like(points[0], 1e3)
+    gas_above = torch.full_like(points[0], FAR_MM)
+    between = torch.full_like(points[0], FAR_MM)
     for loop, filling in zip(loops, fillings):
-        near = _within(canvas, box, *loop.box())
+        near = canvas.around(*loop.box(), box)
         if near is None:
             continue
         distance = loop.distance(points[(slice(None), *near)])
@@ -127,7 +127,7 @@ def paint_small_bowel(canvas: Canvas, places: Places, frame: Frame, oral: bool) 
         wins = distance < best
         deepest[near] = torch.minimum(distance, best)
         content[near] = torch.where(wins, PLACES[filling.content], content[near])
-        level = 1e3 if filling.gas_above is None else filling.gas_above
+        level = FAR_MM if filling.gas_above is None else filling.gas_above
         gas_above[near] = torch.where(wins, level, gas_above[near])
     outside = torch.maximum(deepest, frame.cavity[box] + 2.0)
     canvas.paint(outside, box, "organ wall", ORGANS["small bowel"])
@@ -135,12 +135,3 @@ def paint_small_bowel(canvas: Canvas, places: Places, frame: Frame, oral: bool) 
     canvas.paint(lumen, box, content)
     canvas.paint(torch.maximum(lumen, gas_above - points[1]), box, "gas")
     return centers
-
-
-def _within(canvas: Canvas, box: Box, low: np.ndarray, high: np.ndarray) -> Box | None:
-    """The part of `box` near (low, high), in indices of the box."""
-    part = canvas.around(low, high)
-    if part is None:
-        return None
-    slices = [slice(max(p.start, b.start) - b.start, max(min(p.stop, b.stop) - b.start, 0)) for p, b in zip(part, box)]
-    return None if any(s.stop <= s.start for s in slices) else (slices[0], slices[1], slices[2])

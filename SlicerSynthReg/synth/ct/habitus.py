@@ -11,7 +11,7 @@ import torch
 from SlicerSynthReg.space.sampling import sample
 from SlicerSynthReg.space.smoothing import gaussian
 from SlicerSynthReg.synth import draw
-from SlicerSynthReg.synth.ct.canvas import Canvas
+from SlicerSynthReg.synth.ct.canvas import FAR_MM, Canvas
 
 LATTICE_MM = 14.0
 EXTENT_MM = (560.0, 420.0, 520.0)
@@ -34,7 +34,8 @@ class HabitusConfig:
 class HabitusDraw:
     """half_width, half_depth: of the trunk; roundness: exponent of its outline (2: ellipse); fat_front, fat_side,
     fat_back, wall: thickness; taper: widening per 100 mm upwards; domes: z of the right and the left lung's base;
-    rib_step, rib_drop: z between two ribs and how far one falls from back to front."""
+    rib_step, rib_drop: z between two ribs and how far one falls from back to front; groove: depth of the
+    back's furrow."""
 
     half_width: float
     half_depth: float
@@ -55,6 +56,7 @@ class HabitusDraw:
     bend_mm: float
     bend_seed: int
     pyramids: int
+    groove: float
 
     @property
     def spine_y(self) -> float:
@@ -90,10 +92,11 @@ def draw_habitus(config: HabitusConfig, generator: torch.Generator) -> HabitusDr
         rib_phase=draw.uniform(generator, 0.0, 25.0),
         disc_phase=draw.uniform(generator, 0.0, 1.0),
         vertebra=draw.uniform(generator, 33.0, 38.0) * stature,
-        table_gap=draw.uniform(generator, 2.0, 10.0),
+        table_gap=draw.uniform(generator, 1.0, 8.0) if draw.chance(generator, 0.85) else 300.0,
         bend_mm=draw.uniform(generator, *config.bend),
         bend_seed=draw.seed(generator),
         pyramids=draw.integer(generator, 4, 6),
+        groove=draw.uniform(generator, 2.0, 12.0),
     )
 
 
@@ -126,7 +129,7 @@ class Frame:
 def paint_outside(canvas: Canvas, habitus: HabitusDraw) -> Frame:
     """Table, skin, fat, muscle wall and the fat inside it."""
     x, y, z = canvas.points
-    everywhere = (slice(None),) * 3
+    everywhere = canvas.everywhere
     _paint_table(canvas, habitus)
     a = habitus.half_width * (1 + habitus.taper * z / 100)
     u, v = (x.abs() / a).clamp_min_(1e-4), (y.abs() / habitus.half_depth).clamp_min_(1e-4)
@@ -135,6 +138,7 @@ def paint_outside(canvas: Canvas, habitus: HabitusDraw) -> Frame:
     r = (un * u + vn * v) ** (1 / n)
     slope = r ** (1 - n) * ((un / a).square_() + (vn / habitus.half_depth).square_()).sqrt_()
     depth = (1 - r) / slope.clamp_min_(1e-4)
+    depth -= habitus.groove * torch.exp(-((x / 24) ** 2)) * (y < 0)
     share_y = (y / habitus.half_depth).clamp_(-1, 1)
     front, back = share_y.clamp_min(0).square_(), share_y.clamp_max(0).square_()
     fat = habitus.fat_side + (habitus.fat_front - habitus.fat_side) * front
@@ -160,9 +164,9 @@ def _paint_table(canvas: Canvas, habitus: HabitusDraw) -> None:
     below = (top[:, None] - y[None]).expand(len(x), len(y))
     shell = torch.maximum(-below, below - 24.0)
     shell = torch.maximum(shell, (x.abs() - 205.0)[:, None])[..., None].expand(canvas.points.shape[1:])
-    everywhere = (slice(None),) * 3
+    everywhere = canvas.everywhere
     canvas.paint(shell, everywhere, "table cover")
-    canvas.paint(shell + 1.5, everywhere, "air")
+    canvas.paint(shell + 1.5, everywhere, "table")
 
 
 def _dome(canvas: Canvas, habitus: HabitusDraw) -> torch.Tensor:
@@ -181,13 +185,14 @@ def _dome(canvas: Canvas, habitus: HabitusDraw) -> torch.Tensor:
     return torch.maximum(right, left)
 
 
-def paint_lungs(canvas: Canvas, habitus: HabitusDraw, frame: Frame) -> None:
-    """Diaphragm and lungs over whatever reached above it; the middle of the chest is left to heart and vessels."""
+def paint_lungs(canvas: Canvas, habitus: HabitusDraw, frame: Frame) -> torch.Tensor | None:
+    """Diaphragm and lungs over whatever reached above it; the middle of the chest is left to heart and vessels. Returns
+    the lungs' distance (I, J, K), None where the slab ends below them."""
     x, y, z = canvas.points
     if float(z.max()) < 15.0:
-        return
+        return None
     wide, before = habitus.scale
-    everywhere = (slice(None),) * 3
+    everywhere = canvas.everywhere
     above = (_dome(canvas, habitus) - z) * 0.75
     chest = torch.maximum(above, frame.wall + 1.0)
     canvas.paint(chest, everywhere, "diaphragm", 0)
@@ -197,7 +202,8 @@ def paint_lungs(canvas: Canvas, habitus: HabitusDraw, frame: Frame) -> None:
     canvas.paint(torch.maximum(chest + 2.0, (middle - 1) * 40), everywhere, "mesenteric fat")
     lung = torch.maximum(chest + 3.0, (1 - middle) * 40)
     for side, label in ((x >= 0, 14), (x < 0, 11)):
-        canvas.paint(torch.where(side, lung, lung.abs() + 1e3), everywhere, "lung", label)
+        canvas.paint(torch.where(side, lung, lung.abs() + FAR_MM), everywhere, "lung", label)
+    return lung
 
 
 def paint_ribs(canvas: Canvas, habitus: HabitusDraw, frame: Frame) -> None:
@@ -211,10 +217,10 @@ def paint_ribs(canvas: Canvas, habitus: HabitusDraw, frame: Frame) -> None:
     distance = (off.square_() + inward.square_()).sqrt_() - 4.2
     longest = torch.where(number < 1, 1.15, torch.where(number < 2, 1.65, 2.15))
     distance = torch.maximum(distance, (0.22 - angle) * 80)
-    distance = torch.where(number < 0, 1e3, distance)
-    everywhere = (slice(None),) * 3
+    distance = torch.where(number < 0, FAR_MM, distance)
+    everywhere = canvas.everywhere
     bone = torch.maximum(distance, (angle - longest) * 80)
     gristle = torch.maximum(distance + 0.5, torch.maximum((longest - angle) * 80, (angle - 2.75) * 80))
-    canvas.paint(torch.where(number < 2, 1e3, gristle), everywhere, "cartilage", 117)
+    canvas.paint(torch.where(number < 2, FAR_MM, gristle), everywhere, "cartilage", 117)
     canvas.paint(bone, everywhere, "cortical bone", 97)
     canvas.paint(bone + 1.4, everywhere, "cancellous bone")

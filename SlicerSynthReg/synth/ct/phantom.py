@@ -31,7 +31,12 @@ from SlicerSynthReg.synth.ct.pair import CTPair
 from SlicerSynthReg.synth.ct.spine import paint_back, paint_spine
 from SlicerSynthReg.synth.ct.texture import textures
 from SlicerSynthReg.synth.ct.tissue import draw_tissues
-from SlicerSynthReg.synth.ct.vessels import paint_great_vessels, paint_liver_vessels, paint_mesentery
+from SlicerSynthReg.synth.ct.vessels import (
+    paint_great_vessels,
+    paint_liver_vessels,
+    paint_lung_vessels,
+    paint_mesentery,
+)
 from SlicerSynthReg.synth.ct.viscera import (
     Places,
     kidney_center,
@@ -191,7 +196,9 @@ def _painted(
         paint_liver_vessels(canvas, liver, inside)
         paint_gallbladder(canvas, rest, frame)
     paint_adrenals(canvas, rest)
-    paint_lungs(canvas, habitus, frame)
+    lungs = paint_lungs(canvas, habitus, frame)
+    if lungs is not None:
+        paint_lung_vessels(canvas, heart, lungs, habitus)
     paint_heart(canvas, heart, habitus)
     paint_spine(canvas, habitus)
     paint_great_vessels(canvas, vessels, centers)
@@ -202,8 +209,8 @@ def _painted(
 def _hu(record: PhantomDraw, canvas: Canvas) -> tuple[torch.Tensor, torch.Tensor]:
     """(I, J, K) native HU and HU gained by iodine, with texture, before kernel and noise."""
     fine, coarse, uneven = textures(record.texture_seed, record.center_mm[2], canvas.points)
-    native = canvas.state[NATIVE] + canvas.state[FINE] * fine + canvas.state[COARSE] * coarse
-    return native, (canvas.state[GAIN] + canvas.state[MOIRE] * uneven).clamp_min_(0.0)
+    native = canvas.layer(NATIVE) + canvas.layer(FINE) * fine + canvas.layer(COARSE) * coarse
+    return native, (canvas.layer(GAIN) + canvas.layer(MOIRE) * uneven).clamp_min_(0.0)
 
 
 def _scans(

@@ -53,25 +53,34 @@ class Ellipsoid:
 
 @dataclass(frozen=True)
 class Tube:
-    """A line through `points`, as thick as `radii` say there; its joints are round. reach: further than the largest
-    radius the box extends, for a wall or a halo."""
+    """A line through `points`, as thick as `radii` say there; its joints are round."""
 
     points: tuple[Point, ...]
     radii: tuple[float, ...]
 
     def distance(self, points: torch.Tensor) -> torch.Tensor:
-        best: torch.Tensor | None = None
-        for start, end, r0, r1 in zip(self.points, self.points[1:], self.radii, self.radii[1:]):
-            axis = np.subtract(end, start)
-            length2 = max(float(axis @ axis), 1e-6)
-            relative = [points[c] - start[c] for c in range(3)]
-            along = sum(float(axis[c] / length2) * relative[c] for c in range(3))
-            h = along.clamp_(0.0, 1.0)
-            square = sum((relative[c] - float(axis[c]) * h).square_() for c in range(3))
-            d = square.sqrt_() - (r0 + (r1 - r0) * h)
-            best = d if best is None else torch.minimum(best, d)
-        assert best is not None
-        return best
+        start, r0 = self.points[0], self.radii[0]
+        if len(self.points) > 2:
+            first, *others = (piece.distance(points) for piece in self.pieces())
+            for one in others:
+                first = torch.minimum(first, one)
+            return first
+        axis = np.subtract(self.points[1], start)
+        length2 = max(float(axis @ axis), 1e-6)
+        relative = [points[c] - start[c] for c in range(3)]
+        h = relative[0] * float(axis[0] / length2)
+        h.add_(relative[1], alpha=float(axis[1] / length2)).add_(relative[2], alpha=float(axis[2] / length2))
+        h.clamp_(0.0, 1.0)
+        square = torch.zeros_like(h)
+        for c in range(3):
+            off = relative[c].sub_(h, alpha=float(axis[c]))
+            square.addcmul_(off, off)
+        return square.sqrt_().sub_(h, alpha=self.radii[1] - r0).sub_(r0)
+
+    def pieces(self) -> list[Tube]:
+        """Its straight parts, one by one."""
+        ends = zip(self.points, self.points[1:], self.radii, self.radii[1:])
+        return [Tube((start, end), (r0, r1)) for start, end, r0, r1 in ends]
 
     def box(self) -> tuple[np.ndarray, np.ndarray]:
         points, radii = np.array(self.points), np.array(self.radii)[:, None]

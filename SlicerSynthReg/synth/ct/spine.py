@@ -7,24 +7,43 @@ import torch
 
 from SlicerSynthReg.synth.ct.canvas import Canvas
 from SlicerSynthReg.synth.ct.habitus import Frame, HabitusDraw
-from SlicerSynthReg.synth.ct.solids import Ellipsoid, Tube
+from SlicerSynthReg.synth.ct.solids import Ellipsoid, Joined, Tube, curve
 
 
 def paint_back(canvas: Canvas, habitus: HabitusDraw, frame: Frame) -> None:
-    """Erector and psoas muscles on both sides, the crura of the diaphragm."""
+    """Muscles on both sides of the spine, the crura of the diaphragm, and from the hips up the iliac wings."""
     y = habitus.spine_y
     wide, _ = habitus.scale
     below_skin = habitus.fat_back + 3.0 - frame.depth
     for side, erector, psoas in ((1, 87, 88 + 1), (-1, 86, 88)):
-        column = ((side * 33.0, y - 42.0, -400.0), (side * 36.0, y - 42.0, 400.0))
-        canvas.solid(Tube(column, (24.0, 21.0)), "fat", 0, within=below_skin)
-        canvas.solid(Tube(column, (23.0, 20.0)), "muscle", erector, within=below_skin)
-        outer = ((side * 58.0 * wide, y - 28.0, -200.0), (side * 52.0 * wide, y - 28.0, 25.0))
+        column = Ellipsoid((side * 32.0, y - 41.0, 0.0), (33.0, 25.0, 1e4), (0, 0, -side * 8.0))
+        canvas.solid(column, "fascia", 0, within=below_skin, grow=1.5)
+        canvas.solid(column, "muscle", erector, within=below_skin)
+        canvas.solid(Tube(((side * 12.0, y - 40.0, -400.0), (side * 12.0, y - 40.0, 400.0)), (11.0, 11.0)), "muscle")
+        outer = ((side * 66.0 * wide, y - 24.0, -200.0), (side * 58.0 * wide, y - 22.0, 25.0))
         canvas.solid(Tube(outer, (15.0, 8.0)), "muscle", 0)
         line = ((side * 23.0, y + 2.0, 22.0), (side * 30.0, y + 2.0, -40.0), (side * 44.0 * wide, y + 8.0, -150.0))
         canvas.solid(Tube(line, (5.0, 15.0, 26.0)), "muscle", psoas)
         crus = ((side * 17.0, y + 18.0, -20.0), (side * 21.0, y + 24.0, 40.0), (side * 25.0, y + 36.0, 80.0))
         canvas.solid(Tube(crus, (4.0, 6.0, 4.0)), "muscle", 0)
+        _paint_wing(canvas, habitus, side, frame)
+
+
+def _paint_wing(canvas: Canvas, habitus: HabitusDraw, side: int, frame: Frame) -> None:
+    """An iliac bone as a fan of rods from its crest to the hip joint, between its muscles."""
+    wide, before = habitus.scale
+    y, tall = habitus.spine_y, habitus.stature
+    hip = (side * 84.0 * wide, y + 14.0 * before, -195.0 * tall)
+    crest = [(48, -44, -96), (66, -30, -80), (88, -4, -72), (104, 24, -76), (112, 52, -96)]
+    gluteal = Ellipsoid((side * 92.0 * wide, y - 22.0, -165.0 * tall), (42.0 * wide, 44.0, 78.0 * tall))
+    canvas.solid(gluteal, "muscle", 0, habitus.fat_side * 0.8 - frame.depth)
+    iliacus = Ellipsoid((side * 78.0 * wide, y + 20.0, -165.0 * tall), (34.0 * wide, 42.0 * before, 72.0 * tall))
+    canvas.solid(iliacus, "muscle", 0, frame.wall + 2.0)
+    edge = curve([(side * x * wide, y + dy * before, z * tall) for x, dy, z in crest], [5.5] * len(crest), 3)
+    rods = [Tube((point, hip), (5.5, 9.0)) for point in edge.points]
+    fan = Joined(tuple(rods), blend=8.0)
+    canvas.solid(fan, "cortical bone", 0)
+    canvas.solid(fan, "cancellous bone", grow=-2.0)
 
 
 def paint_spine(canvas: Canvas, habitus: HabitusDraw) -> None:

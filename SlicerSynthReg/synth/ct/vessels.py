@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from SlicerSynthReg.synth.ct.canvas import Canvas
+from SlicerSynthReg.synth.ct.habitus import HabitusDraw
 from SlicerSynthReg.synth.ct.organs import ORGANS
 from SlicerSynthReg.synth.ct.solids import Ellipsoid, Point, Tube, as_point, curve
 from SlicerSynthReg.synth.ct.viscera import Places
@@ -29,7 +30,7 @@ def _tree(
     return tubes
 
 
-def _toward(start: Sequence[float], end: Sequence[float]) -> np.ndarray:
+def _toward(start: Sequence[float] | np.ndarray, end: Sequence[float]) -> np.ndarray:
     d = np.subtract(end, start)
     return np.asarray(d / np.linalg.norm(d))
 
@@ -54,6 +55,19 @@ def paint_liver_vessels(canvas: Canvas, places: Places, liver: torch.Tensor) -> 
         heading = _toward(junction, places.at(*target, 10))
         for tube in _tree(places, junction, heading, places.uniform(32, 44), places.uniform(4.0, 5.5), 2):
             canvas.solid(tube, "hepatic vein", within=within)
+
+
+def paint_lung_vessels(canvas: Canvas, places: Places, lungs: torch.Tensor, habitus: HabitusDraw) -> None:
+    """Short pieces that run away from the lungs' roots, thinner further out."""
+    for side in (1, -1):
+        root = np.array(places.at(side * 30, 40, max(habitus.domes) + 70))
+        for _ in range(45):
+            spot = places.at(places.uniform(28, 130) * side, places.uniform(-40, 110), places.uniform(25, 170))
+            away = _toward(root, spot) + places.on_sphere() * 0.4
+            far = float(np.linalg.norm(np.subtract(spot, root)))
+            thick = max(0.7, places.uniform(2.0, 3.6) * (1 - far / 170))
+            end = as_point(np.asarray(spot) + away * places.uniform(8, 28))
+            canvas.solid(Tube((spot, end), (thick, thick * 0.7)), "lung vessel", within=lungs + 2.0)
 
 
 def paint_great_vessels(canvas: Canvas, places: Places, kidneys: tuple[Point, Point]) -> None:

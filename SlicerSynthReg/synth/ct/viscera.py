@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from SlicerSynthReg.synth import draw
-from SlicerSynthReg.synth.ct.canvas import Canvas
+from SlicerSynthReg.synth.ct.canvas import FAR_MM, Canvas
 from SlicerSynthReg.synth.ct.habitus import Frame, HabitusDraw
 from SlicerSynthReg.synth.ct.organs import ORGANS
 from SlicerSynthReg.synth.ct.solids import Ellipsoid, Joined, Point, Tube, curve
@@ -29,8 +29,9 @@ class Places:
         return (x + dx) * self.wide, self.spine_y + (y + dy) * self.before, (z + dz) * self.tall
 
     def size(self, x: float, y: float, z: float, spread: float = 0.12) -> Point:
+        """Radii; large people have more fat between their organs, not organs as much larger."""
         one, two, three = (draw.uniform(self.generator, 1 - spread, 1 + spread) for _ in range(3))
-        return x * one * self.wide, y * two * self.before, z * three * self.tall
+        return x * one * self.wide**0.6, y * two * self.before**0.6, z * three * self.tall
 
     def uniform(self, low: float, high: float) -> float:
         return draw.uniform(self.generator, low, high)
@@ -47,11 +48,12 @@ class Places:
 
 
 def liver_solid(places: Places) -> Joined:
-    right = Ellipsoid(places.at(76, 36, 46, 6), places.size(72, 86, 80), (0, places.uniform(-8, 8), 0))
+    right = Ellipsoid(places.at(74, 38, 62, 5), places.size(70, 84, 58), (0, places.uniform(-8, 8), 0))
+    tip = Ellipsoid(places.at(98, 24, 14, 8), places.size(34, 52, 58, 0.25), (0, places.uniform(-12, 12), 0))
     top = Ellipsoid(places.at(60, 50, 70, 4), places.size(70, 66, 50))
     left = Ellipsoid(places.at(0, 82, 68, 6), places.size(74, 30, 34, 0.25), (0, places.uniform(-12, 12), 0))
     hilum = Ellipsoid(places.at(4, 18, -2, 4), places.size(46, 58, 58))
-    return Joined((right, top, left), (hilum,), 14.0)
+    return Joined((right, tip, top, left), (hilum,), 14.0)
 
 
 def paint_liver(canvas: Canvas, places: Places, frame: Frame, lesions: float) -> torch.Tensor | None:
@@ -63,7 +65,7 @@ def paint_liver(canvas: Canvas, places: Places, frame: Frame, lesions: float) ->
         return None
     inside = torch.maximum(solid.distance(canvas.points[(slice(None), *box)]), frame.cavity[box] + 4.0)
     canvas.paint(inside, box, "liver", ORGANS["liver"])
-    distance = torch.full_like(frame.cavity, 1e3)
+    distance = torch.full_like(frame.cavity, FAR_MM)
     distance[box] = inside
     for _ in range(places.count(1, 4) if places.chance(lesions) else 0):
         kind = ("cyst", "hypervascular", "hypovascular")[places.count(0, 2)]
