@@ -111,7 +111,8 @@ def registration_picture(fixed: Volume, before: Volume, after: Volume, labels: V
 
 def png_bytes(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=figure.dpi, facecolor=figure.get_facecolor())
+    fast = {"compress_level": 1}
+    figure.savefig(buffer, format="png", dpi=figure.dpi, facecolor=figure.get_facecolor(), pil_kwargs=fast)
     return buffer.getvalue()
 
 

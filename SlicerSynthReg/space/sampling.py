@@ -8,6 +8,9 @@ from torch.nn import functional as F
 
 from SlicerSynthReg.space.grid import Grid, affine_lattice
 
+_WORTH_DEALING = 1000
+"""Points; fewer are read sooner by one thread."""
+
 
 def sample(image: torch.Tensor, index: torch.Tensor, mode: str = "linear", padding: str = "zeros") -> torch.Tensor:
     """Values of `image` (B, C, I, J, K) at the voxel indices `index` (B, 3, *out): -> (B, C, *out).
@@ -27,14 +30,24 @@ def sample(image: torch.Tensor, index: torch.Tensor, mode: str = "linear", paddi
         lattice = lattice[:, :, None, None, :]
     if min(sizes) == 1:
         image, lattice = _thickened(image, lattice, index.reshape(index.shape[0], 3, *lattice.shape[1:4]), padding)
-    values = F.grid_sample(
-        image,
-        lattice,
-        mode="bilinear" if mode == "linear" else mode,
-        padding_mode=padding,
-        align_corners=True,
-    )
+    values = _interpolated(image, lattice, "bilinear" if mode == "linear" else mode, padding)
     return values[..., 0, 0] if flat else values
+
+
+def _interpolated(image: torch.Tensor, lattice: torch.Tensor, mode: str, padding: str) -> torch.Tensor:
+    """grid_sample, whose threads each take whole batch elements on the CPU: the points of a single image are dealt out
+    to all threads. Not where gradients are wanted, for each thread would need a copy of the image's."""
+    points = lattice[0].numel() // 3
+    graph = image.requires_grad or lattice.requires_grad
+    parts = 1 if len(image) > 1 or image.is_cuda or graph or points < _WORTH_DEALING else torch.get_num_threads()
+    while points % parts:
+        parts -= 1
+    if parts == 1:
+        return F.grid_sample(image, lattice, mode=mode, padding_mode=padding, align_corners=True)
+    dealt = lattice.reshape(parts, -1, 1, 1, 3)
+    shared = image.expand(parts, -1, -1, -1, -1)
+    values = F.grid_sample(shared, dealt, mode=mode, padding_mode=padding, align_corners=True)
+    return values.transpose(0, 1).reshape(1, image.shape[1], *lattice.shape[1:4])
 
 
 def _thickened(
@@ -49,6 +62,29 @@ def _thickened(
             image = F.pad(image, before_after, mode="replicate" if padding == "border" else "constant")
             lattice[..., 2 - axis] = index[:, axis].to(lattice.dtype)
     return image, lattice
+
+
+class PointReader:
+    """Many channels at scattered points: `sample` with border padding, for an image (C, I, J, K) of at least two voxels
+    along every axis that is read again and again. The channels of a voxel lie together, so that a point costs eight
+    runs of memory and not 8 C places."""
+
+    def __init__(self, image: torch.Tensor) -> None:
+        self.sizes = tuple(image.shape[1:])
+        self.rows = image.flatten(1).T.contiguous()
+        i, j = self.sizes[1] * self.sizes[2], self.sizes[2]
+        self.corners = torch.tensor([0, 1, j, j + 1, i, i + 1, i + j, i + j + 1], device=image.device)
+
+    def __call__(self, index: torch.Tensor) -> torch.Tensor:
+        """(C, N) at the voxel indices `index` (3, N)."""
+        last = torch.tensor(self.sizes, device=index.device)[:, None] - 1
+        inside = torch.minimum(index.clamp_min(0), last)
+        low = torch.minimum(inside.floor(), last - 1)
+        x, y, z = inside - low
+        i, j, k = low.long()
+        first = (i * self.sizes[1] + j) * self.sizes[2] + k
+        weights = torch.stack([a * b * c for a in (1 - x, x) for b in (1 - y, y) for c in (1 - z, z)], 1)
+        return F.embedding_bag(first[:, None] + self.corners, self.rows, per_sample_weights=weights, mode="sum").T
 
 
 def sample_displaced(

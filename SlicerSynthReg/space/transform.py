@@ -7,6 +7,7 @@ transform. A composite applies its first part first: Composite((a, b))(x) = b(a(
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -114,16 +115,18 @@ class Velocity:
     steps: int = 7
 
     def map_points(self, points_mm: np.ndarray) -> np.ndarray:
-        return self.integrated().map_points(points_mm)
+        return self.integrated.map_points(points_mm)
 
     def inverse(self) -> Velocity:
         return Velocity(-self.v_vox, self.grid, self.steps)
 
+    @cached_property
     def integrated(self) -> Displacement:
+        """exp(v), kept once it was asked for."""
         return Displacement(exponential(self.v_vox[None], self.steps)[0], self.grid)
 
     def on(self, grid: Grid) -> Displacement:
-        return self.integrated().on(grid)
+        return self.integrated.on(grid)
 
     def refined(self, factor: int) -> Velocity:
         """The same flow on a grid `factor` times finer over the same blocks (inverse of Grid.scaled_down)."""
@@ -161,7 +164,7 @@ class Composite:
             if isinstance(part, Affine):
                 index = apply_matrix(grid.index_to_index(grid, part.matrix), index)
                 continue
-            dense = part.integrated() if isinstance(part, Velocity) else part
+            dense = part.integrated if isinstance(part, Velocity) else part
             if not isinstance(dense, Displacement):
                 dense = dense.on(grid)
             there = apply_matrix(grid.index_to_index(dense.grid), index)

@@ -65,7 +65,7 @@ def deform(
     )
     coarse = smoother(config.coarse, regularization)
     v = refine(f, m, start, coarse, lambda done: progress(0.4 * done))
-    flow = Velocity(v, box.scaled_down(coarse.finest), coarse.squarings)
+    flow = Velocity(v, box.scaled_down(coarse.finest))
     if not config.last:
         return flow
     moved = moved_channels(Channels(torch.cat([moving.image[None], plain[1]]), moving.weight, box), flow)
@@ -77,7 +77,7 @@ def deform(
         last, values = config.other_contrast, [torch.cat([c * counts, d]) for c, d in zip(plain, mind)]
     f, m = (Channels(value, side.weight, box) for value, side in zip(values, sides))
     v = refine(f, m, v, smoother(last, regularization), lambda done: progress(0.4 + 0.6 * done))
-    return Velocity(v, box.scaled_down(last.finest), last.squarings)
+    return Velocity(v, box.scaled_down(last.finest))
 
 
 def counted(correlation: float, config: DeformingConfig) -> float:

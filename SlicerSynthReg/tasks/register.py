@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +19,6 @@ from SlicerSynthReg.evaluate.regularity import inverse_consistency, jacobian_map
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.report.html import write_page
 from SlicerSynthReg.report.page import registration_page
-from SlicerSynthReg.report.picture import png_bytes, registration_picture
 from SlicerSynthReg.report.record import RegistrationReport
 from SlicerSynthReg.request import Progress, Request, TaskOutcome, shown_name
 from SlicerSynthReg.space.grid import Grid
@@ -91,12 +91,17 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
     watch.seconds.update(alignment.seconds)
     watch.stage("writing", 0.86)
     moved = _moved(inputs, alignment.transform)
-    outputs = _write(inputs, moved, alignment.transform, workspace)
-    watch.stage("measuring", 0.93)
-    record = _measured(inputs, moved, alignment, card, request, config.device)
+    with ThreadPoolExecutor(2) as beside:  # drawing and compressing leave the processor to what is computed meanwhile
+        drawn = beside.submit(_picture, inputs, moved)
+        written = beside.submit(_write_images, moved, workspace)
+        outputs = _write_transforms(inputs, alignment.transform, workspace)
+        watch.stage("measuring", 0.93)
+        record = _measured(inputs, moved, alignment, card, request, config.device)
+        watch.stage("drawing", 0.97)
+        outputs |= written.result()
+        picture = drawn.result()
     watch.end()
     record = dataclasses.replace(record, stages={name: round(s, 3) for name, s in watch.seconds.items()})
-    picture = png_bytes(registration_picture(inputs.fixed, moved.before, moved.image, inputs.fixed_labels))
     (workspace / "picture.png").write_bytes(picture)
     write_page(registration_page(record, picture, card), workspace / "report.html")
     (workspace / "registration.json").write_text(record.to_json(), encoding="utf-8")
@@ -174,17 +179,27 @@ def _read(request: Request, parameters: RegisterParameters) -> Inputs:
     )
 
 
-def _write(inputs: Inputs, moved: Moved, forward: Transform, folder: Path) -> dict[str, str]:
-    """Moved image and labels, Jacobian, landmarks; the transform both ways, as ITK and Slicer read them."""
+def _picture(inputs: Inputs, moved: Moved) -> bytes:
+    from SlicerSynthReg.report.picture import png_bytes, registration_picture  # half a second, beside the computing
+
+    return png_bytes(registration_picture(inputs.fixed, moved.before, moved.image, inputs.fixed_labels))
+
+
+def _write_images(moved: Moved, folder: Path) -> dict[str, str]:
+    """Moved image and labels, Jacobian."""
+    images = {"moved": moved.image, "jacobian": moved.jacobian, "moved_labels": moved.labels}
+    files = {name: f"{name}.nii.gz" for name, image in images.items() if image is not None}
+    for name, file in files.items():
+        write_volume(images[name], folder / file)
+    return files
+
+
+def _write_transforms(inputs: Inputs, forward: Transform, folder: Path) -> dict[str, str]:
+    """The transform both ways, as ITK and Slicer read them; landmarks."""
     fixed, moving, inverse = inputs.fixed.grid, inputs.moving.grid, forward.inverse()
-    outputs = {"moved": "moved.nii.gz", "jacobian": "jacobian.nii.gz", "forward": "forward.h5", "inverse": "inverse.h5"}
-    write_volume(moved.image, folder / outputs["moved"])
-    write_volume(moved.jacobian, folder / outputs["jacobian"])
+    outputs = {"forward": "forward.h5", "inverse": "inverse.h5"}
     write_transform(forward, folder / outputs["forward"], fixed, moving)
     write_transform(inverse, folder / outputs["inverse"], moving, fixed)
-    if moved.labels is not None:
-        outputs["moved_labels"] = "moved_labels.nii.gz"
-        write_volume(moved.labels, folder / outputs["moved_labels"])
     if inputs.moving_landmarks is not None:
         there = Landmarks(inverse.map_points(inputs.moving_landmarks.points_mm), inputs.moving_landmarks.labels)
         outputs["moved_landmarks"] = "moved_landmarks.csv"

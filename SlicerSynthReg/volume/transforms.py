@@ -157,7 +157,7 @@ def _itk_composite(composite: Composite) -> sitk.Transform:
         if isinstance(part, Affine):
             stack.AddTransform(_itk_affine(part.matrix))
             continue
-        dense = part.integrated() if isinstance(part, Velocity) else part.on(part.grid)  # type: ignore[attr-defined]
+        dense = part.integrated if isinstance(part, Velocity) else part.on(part.grid)  # type: ignore[attr-defined]
         stack.AddTransform(sitk.DisplacementFieldTransform(itk_image(_vectors_lps(dense), dense.grid)))
     return stack
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.linalg import expm
 
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.space.differential import gradient
-from SlicerSynthReg.space.sampling import sample
+from SlicerSynthReg.space.sampling import PointReader
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,9 @@ def fit_affine(fixed: Channels, moving: Channels, start: np.ndarray, config: Aff
     scale = float(np.sqrt(((world - center) ** 2).sum(1).mean()))
     places = _Places(world, (world - center) / scale, scale, values, weight)
     slope = gradient(moving.values[None])[0].flatten(0, 1)
-    stack = torch.cat([moving.values, moving.weight[None], slope])[None]
+    read = PointReader(torch.cat([moving.values, moving.weight[None], slope]))
     matrix, damping = start.copy(), 1e-3
-    residual, normal, right = _system(moving, stack, places, matrix)
+    residual, normal, right = _system(moving, read, places, matrix)
     for iteration in range(config.rigid_iterations + config.affine_iterations):
         free = 6 if iteration < config.rigid_iterations else 12
         if iteration == config.rigid_iterations:
@@ -51,7 +50,7 @@ def fit_affine(fixed: Channels, moving: Channels, start: np.ndarray, config: Aff
         step = np.zeros(12)
         step[:free] = -np.linalg.solve(h, right[:free])
         proposed = matrix @ _about(center, scale, np.einsum("p,pij->ij", step, GENERATORS))
-        trial = _system(moving, stack, places, proposed)
+        trial = _system(moving, read, places, proposed)
         if trial[0] < residual:
             moved = float(np.abs(step).max()) * scale
             matrix, damping = proposed, max(damping / 3, 1e-5)
@@ -92,7 +91,7 @@ def _about(center: np.ndarray, scale: float, tangent: np.ndarray) -> np.ndarray:
     """exp(tangent) in coordinates centred at `center` and measured in `scale` mm."""
     frame = np.diag([scale, scale, scale, 1.0])
     frame[:3, 3] = center
-    return frame @ expm(tangent) @ np.linalg.inv(frame)
+    return np.asarray(frame @ torch.matrix_exp(torch.from_numpy(tangent)).numpy() @ np.linalg.inv(frame))
 
 
 class _Places:
@@ -109,21 +108,22 @@ class _Places:
 
 
 def _system(
-    moving: Channels, stack: torch.Tensor, places: _Places, matrix: np.ndarray
+    moving: Channels, read: PointReader, places: _Places, matrix: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Residual, J'WJ (12x12), J'Wr (12) at `matrix`; places that lose weight on the moving side count as misses."""
     channels = len(places.values)
     there = moving.grid.world_to_index(places.world @ matrix[:3, :3].T + matrix[:3, 3])
-    read = sample(stack, torch.from_numpy(there.T).float()[None], padding="border")[0]
-    m, reach, slope = read[:channels], read[channels], read[channels + 1 :].view(channels, 3, -1)
+    seen = read(torch.from_numpy(there.T).float())
+    m, reach, slope = seen[:channels], seen[channels], seen[channels + 1 :].reshape(channels, 3, -1)
     w = places.weight * reach
     missed = float((places.weight * (places.weight - reach).clamp_min(0).square()).sum())
     r = m - places.values
     to_index = np.linalg.solve(moving.grid.affine[:3, :3], matrix[:3, :3]) * places.scale
-    per_arm = torch.einsum("can,ab->cbn", slope, torch.from_numpy(to_index).float())
-    jacobian = torch.einsum("cbn,pbn->pcn", per_arm, places.motion)
-    weighted = (jacobian * w).flatten(1)
+    g = torch.einsum("can,ab->bcn", slope, torch.from_numpy(to_index).float())
+    gw = g * w
+    metric = torch.einsum("acn,bcn->abn", gw, g)
+    normal = torch.einsum("abn,pbn->pan", metric, places.motion).flatten(1) @ places.motion.flatten(1).T
+    right = places.motion.flatten(1) @ (gw * r).sum(1).flatten()
     spread = float((places.values.square().sum(0) * places.weight).sum() / places.weight.sum())
     total = float((w * r.square().sum(0)).sum()) + 2 * spread * missed
-    normal, right = weighted @ jacobian.flatten(1).T, weighted @ r.flatten()
     return total / float(places.weight.sum()), normal.double().numpy(), right.double().numpy()

@@ -26,8 +26,8 @@ class DemonsConfig:
 
     finest: the velocity's finest grid, as such a multiple. elastic: smoothing of the velocity in voxels of its grid
     (the regularisation strength); fluid: of each update. alpha: damping relative to the mean squared slope. step:
-    longest update in voxels. exact_every: one in so many iterations integrates the velocity by scaling and squaring;
-    the others follow to first order.
+    longest update in voxels. exact_every: one in so many iterations integrates the velocity by scaling and squaring,
+    `squarings` times, fewer than a result deserves; the others follow to first order.
     """
 
     factors: tuple[int, ...] = (4, 2, 1)
@@ -37,7 +37,7 @@ class DemonsConfig:
     fluid: float = 0.7
     alpha: float = 1.0
     step: float = 1.0
-    squarings: int = 6
+    squarings: int = 4
     exact_every: int = 4
 
 

@@ -28,7 +28,7 @@ def test_the_images_lie_far_apart_on_a_nasty_grid(pair):
 
 
 def test_the_truth_is_a_diffeomorphism_that_brings_labels_and_contrast_together(pair):
-    bend = pair.truth.parts[0].integrated()
+    bend = pair.truth.parts[0].integrated
     assert float(jacobian_determinant(bend.u_vox[None]).min()) > 0.1
     shift = np.linalg.norm(bend.map_points(pair.fixed_points.points_mm) - pair.fixed_points.points_mm, axis=1)
     assert 2 < shift.mean() < 6 and shift.max() < 12

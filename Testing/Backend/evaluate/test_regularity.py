@@ -86,7 +86,7 @@ def test_a_velocity_agrees_with_its_inverse_and_a_negated_displacement_does_not(
     mask = Volume(inner, grid, "labels")
     velocity = Velocity(v, grid)
     good = inverse_consistency(velocity, velocity.inverse(), grid, mask)
-    u = velocity.integrated().u_vox
+    u = velocity.integrated.u_vox
     naive = inverse_consistency(velocity, Displacement(-u, grid), grid, mask)
     assert good.mean_vox < 0.05 < 0.3 < naive.mean_vox
     assert good.mean_mm == pytest.approx(2 * good.mean_vox)

@@ -30,7 +30,7 @@ def a_known_warp(a_scene_of, seen_on, a_grid_of, a_smooth_velocity_on):
         flow = Velocity(a_smooth_velocity_on(grid, largest_vox), grid)
         scene = a_scene_of(6, 90, 14.0)
         moving = seen_on(scene, grid, flow.inverse().map_points)
-        return seen_on(scene, grid), moving, flow.integrated().u_vox
+        return seen_on(scene, grid), moving, flow.integrated.u_vox
 
     return build
 

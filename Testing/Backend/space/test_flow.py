@@ -103,7 +103,7 @@ def test_a_velocity_is_its_integrated_displacement_everywhere(a_grid_of, a_smoot
     grid = a_grid_of((12, 13, 14), (2.0, 1.0, 1.5))
     velocity = Velocity(a_smooth_velocity_on(grid), grid, steps=5)
     points = the_voxels_of(grid) + 0.3
-    dense = velocity.integrated()
+    dense = velocity.integrated
     assert isinstance(dense, Displacement)
     assert np.allclose(velocity.map_points(points), dense.map_points(points))
-    assert torch.equal(velocity.inverse().integrated().u_vox, exponential(-velocity.v_vox[None], 5)[0])
+    assert torch.equal(velocity.inverse().integrated.u_vox, exponential(-velocity.v_vox[None], 5)[0])
