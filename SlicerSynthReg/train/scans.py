@@ -34,7 +34,7 @@ def read_scans(table: Path) -> Source:
         volumes.append(resample(labels.data.int(), labels.grid, grid, mode="nearest")[0])
         images = [read_volume(table.parent / path) for path in row.values()]
         seen = [unit_intensities(image.resampled(grid).data[:1]) for image in images]
-        scans.append(torch.cat(seen).half().float())
+        scans.append(torch.cat(seen))
     values = sorted({0}.union(*(set(v.unique().tolist()) for v in volumes)))
     if len(values) > 256:
         raise typer.BadParameter(f"Found {len(values)} labels in {table.name}, expected no more than 256.")
