@@ -4,65 +4,33 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from SlicerSynthReg.request import Cancelled, Request, RequestError, Result, Suggestion
+from SlicerSynthReg.console import CONTEXT, DEBUG, flag, progress_bar, readable_errors
+from SlicerSynthReg.request import Request, RequestError, Result
+from SlicerSynthReg.review import app as review
 from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks.parameters import ParameterSpec
 from SlicerSynthReg.tasks.table import TASKS
 
-_CONTEXT = {"help_option_names": ["-h", "--help"]}
 _OUT = "Folder for the results; made if needed, filled only when all is whole."
-_DEBUG = typer.Option(False, "--debug", help="Show the traceback of an error.")
 
 app = typer.Typer(
     name="synthreg",
     help="Registration of medical images across contrasts. For research, not for diagnosis or treatment.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
-    context_settings=_CONTEXT,
+    context_settings=CONTEXT,
 )
 transform = typer.Typer(help="Use saved transforms.", no_args_is_help=True)
 app.add_typer(transform, name="transform")
-
-
-@contextmanager
-def readable_errors(debug: bool) -> Iterator[None]:
-    """RequestError as one panel and exit code 2, cancellation as exit code 130; with `debug`, tracebacks."""
-    console = Console(stderr=True)
-    try:
-        yield
-    except RequestError as error:
-        if debug:
-            raise
-        told = escape(error.told(_option_words))
-        console.print(Panel(told, title="synthreg could not do this", title_align="left", border_style="red"))
-        raise typer.Exit(2) from None
-    except (KeyboardInterrupt, Cancelled):
-        console.print("Cancelled; nothing half-written was left.")
-        raise typer.Exit(130) from None
-
-
-@contextmanager
-def progress_bar(what: str, total: float = 1.0) -> Iterator[tuple[Progress, Any]]:
-    columns = (
-        TextColumn("{task.description:<40}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield bar, bar.add_task(what, total=total)
+app.add_typer(review, name="review")
 
 
 def run_with_bar(request: Request) -> Result:
@@ -95,19 +63,19 @@ def task_command(group: typer.Typer, task: str, name: str) -> None:
         if given.required:
             options[one] = (Path, typer.Argument(..., help=given.help, show_default=False))
         else:
-            options[one] = (Optional[Path], typer.Option(None, _flag(one), help=given.help))
+            options[one] = (Optional[Path], typer.Option(None, flag(one), help=given.help))
     options["out"] = (Path, typer.Option(..., "--out", "-o", help=_OUT, show_default=False))
     options.update({one.name: _option(one) for one in spec.parameter_specs().values()})
-    options["debug"] = (bool, _DEBUG)
+    options["debug"] = (bool, DEBUG)
     keyword = inspect.Parameter.KEYWORD_ONLY
     signature = [inspect.Parameter(one, keyword, default=how, annotation=kind) for one, (kind, how) in options.items()]
     command.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
     command.__annotations__ = {one: kind for one, (kind, _) in options.items()}
-    group.command(name, help=spec.help, context_settings=_CONTEXT)(command)
+    group.command(name, help=spec.help, context_settings=CONTEXT)(command)
 
 
 def _option(one: ParameterSpec) -> tuple[Any, Any]:
-    flags = _flag(one.name)
+    flags = flag(one.name)
     if one.kind is bool and one.default:
         flags = f"{flags}/--no-{one.name.replace('_', '-')}"
     metavar = "|".join(one.choices) or None
@@ -115,20 +83,11 @@ def _option(one: ParameterSpec) -> tuple[Any, Any]:
     return kind, typer.Option(one.default, flags, help=one.help, metavar=metavar)
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _option_words(suggestion: Suggestion) -> str:
-    value = "" if suggestion.value is True else f" {suggestion.value}"
-    return f"pass {_flag(suggestion.parameter)}{value}"
-
-
 task_command(app, "register", "register")
 task_command(transform, "apply", "apply")
 
 
-@app.command(context_settings=_CONTEXT)
+@app.command(context_settings=CONTEXT)
 def batch(
     worklist: Path = typer.Argument(
         ..., help="CSV: fixed, moving, and any other input, parameter or name as a column."
@@ -138,7 +97,7 @@ def batch(
         None, min=1, help="Processes on this machine; default: by processors and memory."
     ),
     scheduler: Optional[str] = typer.Option(None, help="Dask scheduler to use instead, as tcp://host:8786."),
-    debug: bool = _DEBUG,
+    debug: bool = DEBUG,
 ) -> None:
     """Register every row of a worklist; start again to go on where it stopped."""
     from SlicerSynthReg.batch import RowResult, run_batch
@@ -161,8 +120,8 @@ def batch(
         raise typer.Exit(1)
 
 
-@app.command(context_settings=_CONTEXT)
-def models(debug: bool = _DEBUG) -> None:
+@app.command(context_settings=CONTEXT)
+def models(debug: bool = DEBUG) -> None:
     """List the models that are installed, from their cards."""
     from SlicerSynthReg.weights.registry import WeightsError, available, read_card
 
@@ -180,12 +139,12 @@ def models(debug: bool = _DEBUG) -> None:
         Console().print(table)
 
 
-@app.command(context_settings=_CONTEXT)
+@app.command(context_settings=CONTEXT)
 def demo(
     out: Path = typer.Option(Path("demo-output"), "--out", "-o", help=_OUT),
     fixed: Optional[Path] = typer.Option(None, help="Your own fixed image instead of the template."),
     moving: Optional[Path] = typer.Option(None, help="Your own moving image."),
-    debug: bool = _DEBUG,
+    debug: bool = DEBUG,
 ) -> None:
     """Register a brain template with a copy of another contrast, moved in a known way; or two images of yours."""
     from SlicerSynthReg.demo import run_demo
