@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from SlicerSynthReg.report.picture import write_picture
+from SlicerSynthReg.report.figure import write_picture
 from SlicerSynthReg.report.record import ReportError
 
 Columns = dict[str, np.ndarray]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +31,6 @@ from SlicerSynthReg.report.views import (
     to_pixels,
     window,
 )
-from SlicerSynthReg.volume.atomic import atomically
 from SlicerSynthReg.volume.volume import Volume
 
 WIDTH_PIXELS, DPI = 2200, 110
@@ -107,20 +104,6 @@ def registration_picture(fixed: Volume, before: Volume, after: Volume, labels: V
         _text(figure, 26, TOP + row * (height + GAP) + height / 2, word, ha="center", size=15, rotation=90)
     _captions(figure, fixed, before, labels is not None, pixel_mm)
     return figure
-
-
-def png_bytes(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    fast = {"compress_level": 1}
-    figure.savefig(buffer, format="png", dpi=figure.dpi, facecolor=figure.get_facecolor(), pil_kwargs=fast)
-    return buffer.getvalue()
-
-
-def write_picture(figure: Figure, path: Path) -> Path:
-    """The figure as PNG at `path`, whole or not at all. OSError where it cannot be written."""
-    with atomically(Path(path), ".png") as partial:
-        partial.write_bytes(png_bytes(figure))
-    return Path(path)
 
 
 def _grey(array: np.ndarray, limits: tuple[float, float]) -> np.ndarray:

@@ -180,7 +180,8 @@ def _read(request: Request, parameters: RegisterParameters) -> Inputs:
 
 
 def _picture(inputs: Inputs, moved: Moved) -> bytes:
-    from SlicerSynthReg.report.picture import png_bytes, registration_picture  # half a second, beside the computing
+    from SlicerSynthReg.report.figure import png_bytes
+    from SlicerSynthReg.report.picture import registration_picture  # half a second, beside the computing
 
     return png_bytes(registration_picture(inputs.fixed, moved.before, moved.image, inputs.fixed_labels))
 

@@ -10,7 +10,8 @@ from matplotlib import pyplot
 from matplotlib.collections import LineCollection
 from PIL import Image
 
-from SlicerSynthReg.report.picture import DISCLAIMER, png_bytes, registration_picture, write_picture
+from SlicerSynthReg.report.figure import png_bytes, write_picture
+from SlicerSynthReg.report.picture import DISCLAIMER, registration_picture
 from SlicerSynthReg.report.record import ReportError
 from SlicerSynthReg.space.grid import GeometryError
 from SlicerSynthReg.volume.volume import Volume
