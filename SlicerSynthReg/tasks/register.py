@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import psutil
 import torch
 
 from SlicerSynthReg.evaluate.landmarks import target_error
@@ -27,6 +24,7 @@ from SlicerSynthReg.space.voting import resample_labels
 from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig, align
 from SlicerSynthReg.tasks.deforming import DeformingConfig
 from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
 from SlicerSynthReg.tasks.model import chosen_card
 from SlicerSynthReg.tasks.parameters import RegisterParameters, recorded
 from SlicerSynthReg.tasks.stopwatch import Stopwatch
@@ -251,24 +249,7 @@ def _measured(
         similarity_before=alignment.similarity_before,
         similarity_after=alignment.similarity_after,
         warnings=alignment.warnings,
-        peak_memory_mb=_peak_memory_mb(),
+        peak_memory_mb=peak_memory_mb(),
         device=device,
-        version=_version(),
+        version=version_of_synthreg(),
     )
-
-
-def _peak_memory_mb() -> float:
-    """Largest resident memory of this process so far; on Windows, where Python cannot ask for it, the present one."""
-    if sys.platform == "win32":
-        return psutil.Process().memory_info().rss / 1e6
-    import resource
-
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used / 1e6 if sys.platform == "darwin" else used / 1e3
-
-
-def _version() -> str:
-    try:
-        return version("slicersynthreg")
-    except PackageNotFoundError:
-        return "from source"
