@@ -97,7 +97,6 @@ class StudyStatistics:
     times: tuple[Times, ...]
     corrections: Mapping[str, int]
     unfinished: tuple[str, ...] = ()
-    level: float = 0.95
 
 
 def study_statistics(
@@ -105,27 +104,24 @@ def study_statistics(
     key: Key,
     logs: Mapping[str, tuple[Entry, ...]],
     unfinished: Iterable[str] = (),
-    level: float = 0.95,
 ) -> StudyStatistics:
-    """Everything about `logs` (verified entries by reader), with intervals of the given `level`."""
+    """Everything about `logs` (verified entries by reader); intervals of 95 %."""
     joined = judgements(study, key, logs)
     questions = []
     for part in study.parts:
         for question in part.questions:
             mine = [one for one in joined if one.part == part.name and one.question == question]
-            questions.append(_question(part.name, question, mine, list(logs), level))
+            questions.append(_question(part.name, question, mine, list(logs)))
     corrections = {reader: len({(j.part, j.case, j.repeat) for j in joined if j.corrected and j.reader == reader})
                    for reader in logs}  # fmt: skip
     return StudyStatistics(
-        study.title, tuple(questions), tuple(_times(study, joined, logs)), corrections, tuple(unfinished), level
+        study.title, tuple(questions), tuple(_times(study, joined, logs)), corrections, tuple(unfinished)
     )
 
 
-def _question(
-    part: str, question: Question, mine: Sequence[Judgement], readers: Sequence[str], level: float
-) -> QuestionStatistics:
+def _question(part: str, question: Question, mine: Sequence[Judgement], readers: Sequence[str]) -> QuestionStatistics:
     first = [one for one in mine if one.repeat == 0]
-    scores = tuple(_score(question, reader, [one for one in mine if one.reader == reader], level) for reader in readers)
+    scores = tuple(_score(question, reader, [one for one in mine if one.reader == reader]) for reader in readers)
     if question.kind == TEXT:
         remarks = tuple((one.reader, one.case, one.answer) for one in mine if one.answer)
         return QuestionStatistics(part, question, scores, remarks=remarks)
@@ -134,30 +130,30 @@ def _question(
     right = [one for one in first if one.is_correct is not None] if question.choices else []
     together = None
     if right and len(readers) > 1:
-        together = clustered_proportion([bool(one.is_correct) for one in right], [one.case for one in right], level)
-    return QuestionStatistics(part, question, scores, together, _agreement(question, first, readers, level))
+        together = clustered_proportion([bool(one.is_correct) for one in right], [one.case for one in right])
+    return QuestionStatistics(part, question, scores, together, _agreement(question, first, readers))
 
 
-def _score(question: Question, reader: str, mine: Sequence[Judgement], level: float) -> ReaderScore:
+def _score(question: Question, reader: str, mine: Sequence[Judgement]) -> ReaderScore:
     first = [one for one in mine if one.repeat == 0]
     given = [one for one in first if one.answer is not None]
     missing = len(first) - len(given)
     if question.choices:
         correct = [bool(one.is_correct) for one in given]
-        accuracy = proportion(sum(correct), len(correct), level=level) if given else None
+        accuracy = proportion(sum(correct), len(correct)) if given else None
         return ReaderScore(
-            reader, len(given), missing, accuracy, _sensitivity(question, given, level),
-            _graded_choices(question, given, level), repeats=_repeats(question, mine, level),
+            reader, len(given), missing, accuracy, _sensitivity(question, given),
+            _graded_choices(question, given), repeats=_repeats(question, mine),
         )  # fmt: skip
     if question.kind == LIKERT:
         return ReaderScore(
-            reader, len(given), missing, roc=_roc(given, [one.answer for one in given], level),
-            grades=_grades(question, given), repeats=_repeats(question, mine, level),
+            reader, len(given), missing, roc=_roc(given, [one.answer for one in given]),
+            grades=_grades(question, given), repeats=_repeats(question, mine),
         )  # fmt: skip
     return ReaderScore(reader, len(given), missing)
 
 
-def _sensitivity(question: Question, given: Sequence[Judgement], level: float) -> Sensitivity | None:
+def _sensitivity(question: Question, given: Sequence[Judgement]) -> Sensitivity | None:
     """Signal: the generated one on the left, or a generated image."""
     signal = question.choices[0] if question.kind == PAIR else GENERATED
     signals = [one for one in given if one.truth == signal]
@@ -165,23 +161,23 @@ def _sensitivity(question: Question, given: Sequence[Judgement], level: float) -
     if not signals or not noises:
         return None
     hits, alarms = (sum(one.choice == signal for one in those) for those in (signals, noises))
-    return d_prime(hits, len(signals), alarms, len(noises), PAIRED if question.kind == PAIR else SINGLE, level)
+    return d_prime(hits, len(signals), alarms, len(noises), PAIRED if question.kind == PAIR else SINGLE)
 
 
-def _graded_choices(question: Question, given: Sequence[Judgement], level: float) -> Roc | None:
+def _graded_choices(question: Question, given: Sequence[Judgement]) -> Roc | None:
     """Of single choices with confidence: from surely real to surely generated."""
     if question.kind == PAIR or not question.confidence:
         return None
     signs = {GENERATED: 1, REAL: -1}
-    return _roc(given, [signs[one.answer["choice"]] * one.answer["confidence"] for one in given], level)
+    return _roc(given, [signs[one.answer["choice"]] * one.answer["confidence"] for one in given])
 
 
-def _roc(given: Sequence[Judgement], grades: Sequence[float], level: float) -> Roc | None:
+def _roc(given: Sequence[Judgement], grades: Sequence[float]) -> Roc | None:
     known = [(grade, one.truth == GENERATED) for one, grade in zip(given, grades) if one.truth is not None]
     signals = sum(signal for _, signal in known)
     if min(signals, len(known) - signals) < 2:
         return None
-    return roc([grade for grade, _ in known], [signal for _, signal in known], level)
+    return roc([grade for grade, _ in known], [signal for _, signal in known])
 
 
 def _grades(question: Question, given: Sequence[Judgement]) -> dict[str, tuple[int, ...]]:
@@ -206,9 +202,7 @@ def _categories(question: Question) -> tuple[int, str]:
     return (len(question.levels), QUADRATIC) if question.kind == LIKERT else (2, NOMINAL)
 
 
-def _agreement(
-    question: Question, first: Sequence[Judgement], readers: Sequence[str], level: float
-) -> tuple[Agreement, ...]:
+def _agreement(question: Question, first: Sequence[Judgement], readers: Sequence[str]) -> tuple[Agreement, ...]:
     """Coefficients that the answers allow; readers who have not read a case count as missing there."""
     categories, weights = _categories(question)
     cases = list(dict.fromkeys(one.case for one in first))
@@ -217,15 +211,15 @@ def _agreement(
     found = []
     for a, b in combinations(readers, 2):
         if any(MISSING not in pair for pair in zip(columns[a], columns[b])):
-            kappa = cohen_kappa(columns[a], columns[b], categories, weights, level)
+            kappa = cohen_kappa(columns[a], columns[b], categories, weights)
             found.append(_named(kappa, f"{kappa.name}: {a} and {b}"))
     rows = list(zip(*columns.values()))
     if sum(sum(one != MISSING for one in row) > 1 for row in rows) > 1:
-        found += [fleiss_kappa(rows, categories, level), gwet_ac1(rows, categories, level)]
+        found += [fleiss_kappa(rows, categories), gwet_ac1(rows, categories)]
     return tuple(found)
 
 
-def _repeats(question: Question, mine: Sequence[Judgement], level: float) -> Repeats | None:
+def _repeats(question: Question, mine: Sequence[Judgement]) -> Repeats | None:
     categories, weights = _categories(question)
     first = {one.case: _category(question, one) for one in mine if one.repeat == 0}
     second = {one.case: _category(question, one) for one in mine if one.repeat == 1}
@@ -233,8 +227,8 @@ def _repeats(question: Question, mine: Sequence[Judgement], level: float) -> Rep
     if not both:
         return None
     before, after = zip(*both)
-    same = proportion(sum(a == b for a, b in both), len(both), level=level)
-    return Repeats(same, cohen_kappa(before, after, categories, weights, level) if len(both) > 1 else None)
+    same = proportion(sum(a == b for a, b in both), len(both))
+    return Repeats(same, cohen_kappa(before, after, categories, weights) if len(both) > 1 else None)
 
 
 def _named(one: Agreement, name: str) -> Agreement:
