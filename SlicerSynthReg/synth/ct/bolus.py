@@ -95,6 +95,7 @@ def enhancement(bolus: BolusDraw, time_s: float) -> dict[str, float]:
     gained = {"aorta": float(aorta_hu(bolus, np.array([time_s]))[0])}
     for (tissue, uptake), factor in zip(UPTAKES.items(), bolus.factors):
         fed = aorta_hu(bolus, seconds - uptake.delay)
-        washed = np.exp((seconds - seconds[-1]) / uptake.transit)
-        gained[tissue] = float(factor * uptake.flow * step * (fed * washed).sum())
+        kept = fed * np.exp((seconds - seconds[-1]) / uptake.transit)
+        integral = step * (kept.sum() - 0.5 * (kept[0] + kept[-1]))
+        gained[tissue] = float(factor * uptake.flow * integral)
     return gained
