@@ -28,12 +28,14 @@ FIRST_OF_BRAIN = list(ANATOMY).index(BRAIN[0])
 
 @dataclass(frozen=True)
 class AnatomyTaskConfig:
-    """crop: voxels a side. people: views a step. view: how they are made from label maps of 1 mm. temperature: of
-    features times prototypes. sides: decoder level that tells left from right."""
+    """crop: voxels a side. people: views a step. stripped: share of the heads of which only the brain is left, half of
+    them without the fluid around it. view: how they are made from label maps of 1 mm. temperature: of features times
+    prototypes. sides: decoder level that tells left from right."""
 
     net: UNetConfig = field(default_factory=UNetConfig)
     crop: int = 64
     people: int = 2
+    stripped: float = 0.2
     temperature: float = 0.1
     sides: int = 2
     view: ViewConfig = field(
@@ -62,6 +64,7 @@ class AnatomyTask:
         self.config, self.device, self.looks = config, device, maps.looks
         self.maps, self.unseen = maps.people(held_out, margin=60)
         self.structure = torch.tensor(anatomy_of(maps.values), device=device)
+        self.stripped = [_stripped(maps.values, kept) for kept in (BRAIN, (*BRAIN, "fluid around the brain"))]
         self.model = AnatomyModel(config, len(maps.values)).to(device).to(memory_format=torch.channels_last_3d)
 
     def loss(self, step: int) -> dict[str, torch.Tensor]:
@@ -93,14 +96,13 @@ class AnatomyTask:
     def _view(self, maps: list[torch.Tensor], generator: torch.Generator, people: int) -> View:
         """`people` views, each of someone; one after the other, for maps differ in size."""
         side = (self.config.crop,) * 3
-        views = [
-            make_view(
-                maps[draw.integer(generator, 0, len(maps) - 1)][None].to(self.device),
-                [draw_view(self.config.view, self.looks, generator)],
-                side,
-            )
-            for _ in range(people)
-        ]
+        views = []
+        for _ in range(people):
+            source = maps[draw.integer(generator, 0, len(maps) - 1)]
+            if draw.chance(generator, self.config.stripped):
+                source = self.stripped[draw.integer(generator, 0, 1)][source.long()]
+            drawn = draw_view(self.config.view, self.looks, generator)
+            views.append(make_view(source[None].to(self.device), [drawn], side))
         return View(*(torch.cat(parts) for parts in zip(*((v.labels, v.image, v.index) for v in views))))
 
     def _logits(self, model: AnatomyModel, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,6 +110,12 @@ class AnatomyTask:
         pyramid = model.net.pyramid(images.contiguous(memory_format=torch.channels_last_3d))
         fine = _compared(model.net.head(pyramid[0]), model.prototypes, self.config.temperature)
         return fine, _compared(pyramid[self.config.sides], model.sides, self.config.temperature)
+
+
+def _stripped(values: tuple[int, ...], kept: tuple[str, ...]) -> torch.Tensor:
+    """For each label index (uint8): itself where its structure is in `kept`, else the background's."""
+    names = [list(ANATOMY)[place] for place in anatomy_of(values)]
+    return torch.tensor([n if name in kept else values.index(0) for n, name in enumerate(names)], dtype=torch.uint8)
 
 
 def _compared(features: torch.Tensor, prototypes: nn.Linear, temperature: float) -> torch.Tensor:

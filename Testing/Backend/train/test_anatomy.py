@@ -137,3 +137,16 @@ def test_more_people_are_more_views(a_task):
     view = a_task._view(a_task.maps, torch.Generator().manual_seed(0), 3)
     assert view.image.shape == (3, 1, 24, 24, 24) and view.labels.shape == (3, 24, 24, 24)
     assert not torch.equal(view.labels[0], view.labels[1])
+
+
+def test_a_stripped_head_is_black_outside_its_brain(a_task):
+    whole = replace(a_task.config, stripped=0.0)
+    a_task.config = replace(a_task.config, stripped=1.0)
+    generators = [torch.Generator().manual_seed(5) for _ in range(2)]
+    stripped = a_task._view(a_task.maps, generators[0], 1)
+    a_task.config = whole
+    outside = a_task.structure[stripped.labels.long()] == 0
+    assert set(stripped.labels[outside].unique().tolist()) == {0} and bool((~outside).any())
+    seen = a_task._view(a_task.maps, generators[1], 1)
+    beyond = a_task.structure[seen.labels.long()] == 0
+    assert len(seen.labels[beyond].unique()) > 1
