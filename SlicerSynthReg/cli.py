@@ -84,6 +84,7 @@ def _option(one: ParameterSpec) -> tuple[Any, Any]:
 
 
 task_command(app, "register", "register")
+task_command(app, "context", "context")
 task_command(transform, "apply", "apply")
 
 

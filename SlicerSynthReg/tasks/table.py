@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
-from SlicerSynthReg.tasks.model import chosen_card
+from SlicerSynthReg.tasks.context_parameters import ContextParameters
+from SlicerSynthReg.tasks.model import chosen_card, context_card
 from SlicerSynthReg.tasks.parameters import ApplyParameters, ParameterSpec, RegisterParameters, parameter_specs
 
 Task = Callable[[Request, Path, Progress], TaskOutcome]
@@ -54,6 +55,12 @@ def _apply() -> Task:
     return apply_task
 
 
+def _context() -> Task:
+    from SlicerSynthReg.tasks.context import context_task
+
+    return context_task
+
+
 _IMAGE = "NIfTI, NRRD, MHA or MHD file, or a folder with one DICOM series"
 _POINTS = ".csv, .fcsv or .mrk.json file"
 
@@ -86,5 +93,22 @@ TASKS: Mapping[str, TaskSpec] = {
         },
         parameters=ApplyParameters,
         load=_apply,
+    ),
+    "context": TaskSpec(
+        help="Do to the target what a few examples show: find a structure, or turn one kind of image into another.",
+        inputs={
+            "examples": InputSpec(
+                "Folder of pairs (images/ and labels/, or NAME_image and NAME_labels), or CSV with the columns input "
+                "and output.",
+                required=True,
+            ),
+            "target": InputSpec(f"Image to work on: {_IMAGE}.", required=True),
+            "target2": InputSpec("Second image of the target, where the examples have two."),
+            "target3": InputSpec("Third image of the target, where the examples have three."),
+            "truth": InputSpec("What the answer should be, on the target's grid; Dice or PSNR is reported."),
+        },
+        parameters=ContextParameters,
+        load=_context,
+        weights=lambda parameters: context_card(parameters["model"]).sha256,
     ),
 }

@@ -1,0 +1,233 @@
+"""The context task: a few example pairs and a target in; what the examples do, done to the target, out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from SlicerSynthReg.evaluate.overlap import overlap
+from SlicerSynthReg.methods.neuralizer.examples import AskConfig, Example, answer_volume, roughness
+from SlicerSynthReg.methods.neuralizer.model import Neuralizer
+from SlicerSynthReg.report.context import ContextReport, context_page, context_picture
+from SlicerSynthReg.report.figure import png_bytes
+from SlicerSynthReg.report.html import write_page
+from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome, shown_name
+from SlicerSynthReg.space.transform import Transform
+from SlicerSynthReg.tasks.context_frame import Frame, bring, build_frame, likeness, on_frame
+from SlicerSynthReg.tasks.context_inputs import PairPaths, find_pairs, read_pairs, wanted_labels
+from SlicerSynthReg.tasks.context_parameters import PLANES, ContextParameters
+from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.model import context_card
+from SlicerSynthReg.tasks.stopwatch import Stopwatch
+from SlicerSynthReg.volume.read import read_volume
+from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.volume.write import write_volume
+from SlicerSynthReg.weights.registry import read_card
+
+UNLIKE_SHARE, UNLIKE = 0.6, 0.15
+"""Likeness of the target below which a warning is given: as share of the examples' among each other, and absolute."""
+CONTRADICTING = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """On the target's grid. volume: labels or image; doubt: entropy of the answer, 0 to 1, None for images."""
+
+    volume: Volume
+    doubt: Volume | None
+
+
+def context_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
+    """Apply a set of examples to one target; every file lies in `workspace`."""
+    parameters = ContextParameters(**request.parameters)
+    if parameters.threads:
+        torch.set_num_threads(parameters.threads)
+    card = context_card(parameters.model)
+    paths = find_pairs(Path(request.inputs["examples"]))
+    target = _target(request, paths)
+    device = chosen_device(parameters.device)
+    model = _model(card.name).to(device)
+    config = AskConfig(PLANES[parameters.plane], parameters.size, parameters.spread, parameters.neighbours)
+    watch = Stopwatch(progress)
+    with torch.inference_mode():
+        watch.stage("examples", 0.02)
+        asked = parameters.answer, parameters.labels, parameters.spacing_mm, parameters.alignment
+        frame = _frame(tuple(paths), _key(paths), *asked, device.type)
+        watch.stage("aligning the target", 0.35)
+        through, notes = bring(frame.anchor, target[0], parameters.alignment, device.type)
+        x = on_frame(target, frame.grid, through)
+        watch.stage("asking", 0.45)
+        found = answer_volume(model, x, frame.examples, config, lambda share: progress(0.45 + 0.4 * share, "asking"))
+        watch.stage("checking the examples", 0.86)
+        agreement = _agreement(model, frame, config) if parameters.check_examples else {}
+    watch.stage("writing", 0.92)
+    answer = _on_target(found, frame, target[0], through)
+    alike = sum(likeness(x[0], e.x[0]) for e in frame.examples) / len(frame.examples)
+    truth = _truth(request, answer.volume, frame)
+    outputs = {"labels" if frame.labels else "image": "labels.nii.gz" if frame.labels else "image.nii.gz"}
+    write_volume(answer.volume, workspace / next(iter(outputs.values())))
+    if answer.doubt is not None:
+        outputs["doubt"] = "doubt.nii.gz"
+        write_volume(answer.doubt, workspace / outputs["doubt"])
+    watch.end()
+    report = ContextReport(
+        target=shown_name(request.inputs["target"]),
+        model=card.name,
+        examples=frame.names,
+        labels=frame.labels,
+        likeness=alike,
+        likeness_of_examples=frame.likeness,
+        agreement=agreement,
+        volumes_ml=_volumes(answer.volume, frame),
+        roughness=_roughness(found, frame, config),
+        dice=truth.get("dice"),
+        psnr=truth.get("psnr"),
+        settings=dataclasses.asdict(parameters),
+        stages={name: round(seconds, 3) for name, seconds in watch.seconds.items()},
+        warnings=(*frame.notes, *(f"Target: {text}" for text in notes), *_warnings(alike, frame, agreement, found)),
+    )
+    picture = png_bytes(context_picture(x[0], found, frame.examples, frame.names, bool(frame.labels)))
+    (workspace / "picture.png").write_bytes(picture)
+    write_page(context_page(report, picture, card), workspace / "report.html")
+    (workspace / "context.json").write_text(json.dumps(dataclasses.asdict(report), indent=2) + "\n", encoding="utf-8")
+    outputs |= {"picture": "picture.png", "page": "report.html", "record": "context.json"}
+    return TaskOutcome(outputs, dataclasses.asdict(report), list(report.warnings))
+
+
+@lru_cache(maxsize=2)
+def _model(name: str) -> Neuralizer:
+    """Kept between the requests of one worker."""
+    return Neuralizer.load(read_card(name))
+
+
+def _key(paths: list[PairPaths]) -> tuple:
+    """Changes when a file of the examples does."""
+    files = [path for pair in paths for path in (*pair.inputs, pair.output)]
+    return tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+
+
+@lru_cache(maxsize=1)
+def _frame(
+    paths: tuple[PairPaths, ...],
+    key: tuple,
+    answer: str,
+    labels: str,
+    spacing: float | None,
+    alignment: str,
+    device: str,
+) -> Frame:
+    """Aligned examples; the last set is kept, so that its next target need not wait for it again."""
+    pairs = read_pairs(paths, answer)
+    masks = all(pair.output.kind == "labels" for pair in pairs)
+    return build_frame(pairs, wanted_labels(pairs, labels) if masks else (), spacing, alignment, device)
+
+
+def _target(request: Request, paths: list[PairPaths]) -> tuple[Volume, ...]:
+    given = [request.inputs[name] for name in ("target", "target2", "target3") if name in request.inputs]
+    wanted = len(paths[0].inputs)
+    if len(given) != wanted:
+        raise RequestError(
+            f"Found {len(given)} images of the target and {wanted} in each example, expected the same number, in the "
+            "same order. Add target2 and target3, or leave columns of the table out."
+        )
+    return tuple(read_volume(path) for path in given)
+
+
+def _on_target(found: torch.Tensor, frame: Frame, target: Volume, through: Transform | None) -> Answer:
+    back = None if through is None else through.inverse()
+    shares = Volume(found, frame.grid).resampled(target.grid, back).data
+    if not frame.labels:
+        low, high = frame.scale
+        inside = Volume(torch.ones(1, *frame.grid.shape), frame.grid).resampled(target.grid, back).data
+        return Answer(Volume((low + (high - low) * shares) * (inside > 0.5), target.grid), None)
+    best, which = shares.max(0)
+    values = torch.tensor(frame.labels, dtype=torch.int32)[which]
+    labels = torch.where(best > 0.5, values, torch.zeros_like(values))[None]
+    return Answer(Volume(labels, target.grid, "labels"), Volume(entropy(best)[None], target.grid))
+
+
+def entropy(p: torch.Tensor) -> torch.Tensor:
+    """Of a yes with probability p, in bits: 0 where certain, 1 at one half."""
+    p = p.clamp(1e-6, 1 - 1e-6)
+    return -(p * p.log2() + (1 - p) * (1 - p).log2())
+
+
+def _agreement(model: Neuralizer, frame: Frame, config: AskConfig) -> dict[str, float]:
+    """Dice of each example's masks with what the others say of it, in the middle slices of what is labelled; nothing
+    for fewer than three examples, and for images."""
+    if len(frame.examples) < 3 or not frame.labels:
+        return {}
+    axis = config.planes[0]
+    extent = torch.stack([e.y.amax(0) for e in frame.examples]).amax(0).amax([a for a in range(3) if a != axis])
+    shown = extent.nonzero()[:, 0]
+    if not len(shown):
+        return {}
+    slices = shown[[len(shown) // 3, (2 * len(shown)) // 3]].unique()
+    cut = [Example(e.x.index_select(1 + axis, slices), e.y.index_select(1 + axis, slices)) for e in frame.examples]
+    quick = dataclasses.replace(config, planes=(axis,), spread=0, size=min(4, config.size))
+    agreed = {}
+    for n, name in enumerate(frame.names):
+        found = answer_volume(model, cut[n].x, [e for m, e in enumerate(cut) if m != n], quick) > 0.5
+        both, sizes = float((found * cut[n].y).sum()), float(found.sum() + cut[n].y.sum())
+        agreed[name] = 2 * both / sizes if sizes else 1.0
+    return agreed
+
+
+def _roughness(found: torch.Tensor, frame: Frame, config: AskConfig) -> float | None:
+    """Of the answer across the slices, over the examples': above 1 it flickers from slice to slice more than they."""
+    if not frame.labels:
+        return None
+    axis = config.planes[0]
+    examples = [roughness(e.y.amax(0) > 0.5, axis) for e in frame.examples]
+    usual = [value for value in examples if math.isfinite(value) and value > 0]
+    own = roughness(found.amax(0) > 0.5, axis)
+    return own / (sum(usual) / len(usual)) if usual and math.isfinite(own) else None
+
+
+def _volumes(answer: Volume, frame: Frame) -> dict[str, float]:
+    voxel = abs(float(torch.linalg.det(torch.tensor(answer.grid.affine[:3, :3])))) / 1000
+    return {str(value): round(int((answer.data == value).sum()) * voxel, 3) for value in frame.labels}
+
+
+def _truth(request: Request, answer: Volume, frame: Frame) -> dict[str, dict[str, float] | float]:
+    """Dice of each label, or PSNR over the truth's range, where the truth was given."""
+    if "truth" not in request.inputs:
+        return {}
+    if frame.labels:
+        truth = read_volume(request.inputs["truth"], "labels", allow_degenerate=True)
+        answer.grid.require_same(truth.grid, "the truth")
+        return {"dice": {str(k): v for k, v in overlap(truth, answer, labels=frame.labels).per_label.items()}}
+    truth = read_volume(request.inputs["truth"])
+    answer.grid.require_same(truth.grid, "the truth")
+    error = float(((truth.data[:1] - answer.data) ** 2).mean())
+    reach = float(truth.data[:1].max() - truth.data[:1].min())
+    return {"psnr": 10 * math.log10(reach**2 / max(error, 1e-12 * reach**2))}
+
+
+def _warnings(alike: float, frame: Frame, agreement: dict[str, float], found: torch.Tensor) -> list[str]:
+    told = []
+    usual = frame.likeness
+    if alike < UNLIKE or (usual is not None and alike < UNLIKE_SHARE * usual):
+        among = "" if usual is None else f"; the examples among each other: {usual:.2f}"
+        told.append(
+            f"The target looks unlike the examples (likeness {alike:.2f}{among}). Add examples of its kind, or check "
+            "the alignment in the picture."
+        )
+    if len(frame.examples) == 1:
+        told.append("One example only: results vary with which one it is. A few more make them steadier.")
+    for name, dice in agreement.items():
+        if dice < CONTRADICTING and max(agreement.values()) > 2 * CONTRADICTING:
+            told.append(f"The example {name} contradicts the others (Dice {dice:.2f}). Is it drawn by the same rules?")
+    for place, value in enumerate(frame.labels):
+        shown = sum(bool((e.y[place] != 0).any()) for e in frame.examples)
+        if shown < len(frame.examples):
+            told.append(f"Label {value} is in {shown} of {len(frame.examples)} examples only.")
+    if frame.labels and not bool((found > 0.5).any()):
+        told.append("Nothing was found in the target.")
+    return told
