@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -80,3 +81,19 @@ def translated_pair(
 def translation_scores(model: ContrastModel, pair: SlicePair, to: str, solution: Solution | None = None) -> SliceScores:
     truth = (pair.native if to == "native" else pair.contrast).float()
     return slice_scores(truth, translated_pair(model, pair, to, solution)[0])
+
+
+def best_of(folder: Path, config: ContrastConfig) -> ContrastModel:
+    """The best averaged weights of a training. ValueError where there are none, or they are another network's."""
+    path = folder / "best.pt"
+    if not path.exists():
+        raise ValueError(f"Found no best.pt in {folder.name}, expected a training that was validated once at least.")
+    model = ContrastModel(config)
+    try:
+        model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["model"])
+    except RuntimeError as error:
+        raise ValueError(
+            f"Found weights of another network in {folder.name}, expected those that the options describe. Give the "
+            "network, method and neighbours of the training."
+        ) from error
+    return model.eval().to(memory_format=torch.channels_last)

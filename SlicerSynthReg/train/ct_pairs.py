@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from SlicerSynthReg.methods.mfm.slices import with_neighbours
+from SlicerSynthReg.methods.mfm.upsampling import coarser
 from SlicerSynthReg.synth.ct.pair import CTPair
 from SlicerSynthReg.synth.ct.phantom import PhantomConfig, draw_phantom, make_phantom
 from SlicerSynthReg.synth.draw import uniform
@@ -98,8 +99,11 @@ def pair_folders(folder: Path) -> list[Path]:
     return found
 
 
-def read_pair(folder: Path) -> SlicePair:
-    """Native, contrast and, where there is one, label map of a patient; GeometryError where their grids differ."""
+def read_pair(folder: Path, pixel_mm: float | None = None) -> SlicePair:
+    """Native, contrast and, where there is one, label map of a patient; GeometryError where their grids differ.
+
+    pixel_mm: finer slices are averaged down to it, without their labels.
+    """
     native, contrast = (read_volume(_image(folder, name) or folder / name) for name in ("native", "contrast"))
     native.grid.require_same(contrast.grid, "the contrast image")
     labels = None
@@ -107,7 +111,14 @@ def read_pair(folder: Path) -> SlicePair:
         volume = read_volume(found, "labels", allow_degenerate=True)
         native.grid.require_same(volume.grid, "the label map")
         labels = volume.data[0].to(torch.int16)
-    return sliced(CTPair(native.data[0], contrast.data[0], labels, native.grid, folder.name))
+    pair = sliced(CTPair(native.data[0], contrast.data[0], labels, native.grid, folder.name))
+    if pixel_mm is None:
+        return pair
+    spacing = AxialView.of(native.grid).spacing_mm(native.grid)[1:]
+    rows, columns = (min(n, round(n * mm / pixel_mm)) for n, mm in zip(pair.native.shape[1:], spacing))
+    if (rows, columns) == pair.native.shape[1:]:
+        return pair
+    return SlicePair(*(coarser(x.float(), (rows, columns)).round().to(x.dtype) for x in (pair.native, pair.contrast)))
 
 
 def _image(folder: Path, name: str) -> Path | None:

@@ -100,7 +100,7 @@ def calls(solution: Solution, way: str) -> int:
 
 
 def body_box(hu: torch.Tensor, pixel_mm: tuple[float, float]) -> tuple[slice, slice]:
-    """Rows and columns of (K, H, W) that hold anything denser than air and lung, with a margin; all where nothing is."""
+    """Rows and columns of (K, H, W) that hold anything denser than air and lung, with a margin; or all."""
     dense = (hu > BODY_HU).any(0)
     spans = []
     for dim, mm in zip((1, 0), pixel_mm):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import nibabel
@@ -157,3 +158,69 @@ def test_augmentations_stay_within_the_papers_bounds(seeded):
     assert max(map(abs, turns)) <= 45 and max(map(abs, turns)) > 40
     assert all(math.isclose(m[0][0] * m[1][1] - m[0][1] * m[1][0], 1, rel_tol=1e-9) for m in maps)  # no change of area
     assert max(abs(m[n][2]) for m in maps for n in (0, 1)) <= 0.4
+
+
+def test_pairs_are_averaged_down_to_the_pixels_asked_for(tmp_path):
+    affine = np.diag([-1.0, -0.5, 5.0, 1.0])
+    image = np.arange(8 * 8 * 2, dtype=np.float32).reshape(8, 8, 2)
+    for name in ("native", "contrast"):
+        nibabel.save(nibabel.Nifti1Image(image, affine), tmp_path / f"{name}.nii.gz")
+    fine, coarse = read_pair(tmp_path, 0.4), read_pair(tmp_path, 1.0)
+    assert fine.native.shape == (2, 8, 8) and coarse.native.shape == (2, 8, 4)
+    assert torch.equal(coarse.native.float(), fine.native.float().view(2, 8, 4, 2).mean(3).round())
+
+
+def test_a_training_is_shipped_and_starts_the_next(tmp_path, monkeypatch):
+    """The weights that a training found best come out of the card, and are what a training with --start begins at."""
+    from typer.testing import CliRunner
+
+    from SlicerSynthReg.methods.mfm.model import ContrastModel
+    from SlicerSynthReg.train import mfm, training
+    from SlicerSynthReg.train.training import app
+    from SlicerSynthReg.weights.registry import read_card
+
+    monkeypatch.setitem(mfm.NETWORKS, "tiny", TINY)
+    torch.manual_seed(4)
+    best = ContrastModel(ContrastConfig("flow", TINY, 1))
+    torch.save({"model": {k: v.half().float() for k, v in best.state_dict().items()}}, tmp_path / "best.pt")
+    said = dict.fromkeys(("training_data", "intended_use", "limits", "modalities", "trained_with"), "so")
+    (tmp_path / "said.json").write_text(json.dumps({**said, "spacing_mm": 1.5}))
+    shipping = ["ship-contrast", "mfm-tiny", "--training", tmp_path, "--provenance", tmp_path / "said.json"]
+    weights = ["--to-folder", tmp_path / "weights", "--network"]
+    wrong = CliRunner().invoke(app, [str(word) for word in (*shipping, *weights, "umamba")])
+    assert wrong.exit_code == 2 and "weights of another network" in " ".join(wrong.output.split())
+    assert CliRunner().invoke(app, [str(word) for word in (*shipping, *weights, "tiny")]).exit_code == 0
+    card = read_card("mfm-tiny", tmp_path / "weights")
+    assert card.method == mfm.METHOD and card.synthetic_training_only and card.spacing_mm == 1.5
+    monkeypatch.setenv("SYNTHREG_WEIGHTS", str(tmp_path / "weights"))
+    given: list[ContrastTask] = []
+    monkeypatch.setattr(training, "train", lambda task, config, say: given.append(task) or tmp_path / "best.pt")
+    monkeypatch.setattr(training, "plot_training", lambda folder: folder)
+    monkeypatch.setattr(mfm, "PhantomSlices", lambda **asked: SMALL_PHANTOMS)
+    begun = CliRunner().invoke(
+        app, ["contrast", "--out", str(tmp_path / "next"), "--start", "mfm-tiny", "--held-out", "1"]
+    )
+    assert begun.exit_code == 0, begun.output
+    expected, found = best.state_dict(), given[0].model.state_dict()
+    assert all(torch.equal(found[name], value.half().float()) for name, value in expected.items())
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--network", "vit"], "Found network 'vit', expected one of timeresnet"),
+        (["--method", "gan"], "Found the method 'gan', expected one of flow"),
+        (["--to", "venous"], "Found the direction 'venous'"),
+        (["--start", "nothing"], "Found no model named 'nothing'"),
+        (["--pairs", "."], "Found no pairs in"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(tmp_path, monkeypatch, words, message):
+    from typer.testing import CliRunner
+
+    from SlicerSynthReg.train import mfm  # noqa: F401  registers the command
+    from SlicerSynthReg.train.training import app
+
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["contrast", "--out", str(tmp_path / "run"), *words], env={"COLUMNS": "200"})
+    assert result.exit_code == 2 and message in " ".join(result.output.split())
