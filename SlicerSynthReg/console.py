@@ -36,7 +36,7 @@ def readable_errors(debug: bool) -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(what: str, total: float = 1.0) -> Iterator[tuple[Progress, Any]]:
+def progress_bar(what: str, total: float | None = 1.0) -> Iterator[tuple[Progress, Any]]:
     columns = (
         TextColumn("{task.description:<40}"),
         BarColumn(),

@@ -26,7 +26,8 @@ METHODS = (
     "Area under the ROC curve: the chance that a generated image is graded above a real one; DeLong (1988), interval "
     "on the logit scale; where the grades part both kinds perfectly, by the variance of Hanley and McNeil (1982).",
     "Agreement: Cohen’s kappa (quadratic weights for grades; Fleiss, Cohen and Everitt 1969), Fleiss’ kappa and Gwet’s "
-    "AC1 (Gwet 2008). For pairs, agreement in being right. No interval is given where all agree.",
+    "AC1 (Gwet 2008), both with grades as categories without order. For pairs, agreement in being right. No "
+    "interval is given where the standard error is 0, such as where all agree.",
     "Cases shown twice count once, with the first answer; showings whose time ran out without an answer count as "
     "missing. Several tests are made; p-values are not corrected for that.",
 )
@@ -136,7 +137,7 @@ def _agreement(one: QuestionStatistics) -> list[str]:
 
 def _agreement_row(name: str, found: Agreement) -> tuple[str, str, str]:
     interval = "" if math.isnan(found.lower) else f" ({_number(found.lower)} to {_number(found.upper)})"
-    observed = f"{found.observed:.0%} equal, {found.by_chance:.0%} by chance, {found.cases} cases"
+    observed = f"{found.observed:.0%} agreement, {found.by_chance:.0%} by chance, {found.cases} cases"
     return escape(name), _number(found.estimate) + interval, observed
 
 

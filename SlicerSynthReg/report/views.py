@@ -65,6 +65,15 @@ def display_spacing(grid: Grid) -> np.ndarray:
     return spacing
 
 
+def display_index(grid: Grid, point_mm: Sequence[float]) -> np.ndarray:
+    """(3,) where a point (RAS, mm) lies in `display_array`, in its voxels, not rounded."""
+    index = grid.world_to_index(np.asarray([point_mm], dtype=np.float64))[0]
+    place = np.empty(3)
+    for axis, (target, direction) in enumerate(io_orientation(grid.affine)):
+        place[int(target)] = index[axis] if direction > 0 else grid.shape[axis] - 1 - index[axis]
+    return place
+
+
 def tilt_degrees(grid: Grid) -> float:
     """Greatest angle between a voxel axis and the patient's axis it is shown as."""
     orientation = io_orientation(grid.affine)

@@ -17,8 +17,8 @@ MISSING = -1
 class Agreement:
     """A coefficient: 1 for perfect agreement, 0 for chance. observed, by_chance: shares of agreement.
 
-    lower, upper: interval; NaN where all agree (the standard error is 0 there and tells nothing), and `estimate` is NaN
-    where chance alone gives perfect agreement (everybody used one category).
+    observed is weighted where the coefficient is. lower, upper: interval; NaN where the standard error is 0 and tells
+    nothing (all agree, or one rater used one category). estimate is NaN where everybody used one category.
     """
 
     name: str
