@@ -96,7 +96,12 @@ def render(labels: torch.Tensor, draws: list[ContrastDraw]) -> torch.Tensor:
     index = labels.flatten(1).long()
     image = draw.noise([d.noise_seed for d in draws], shape, device)
     image.mul_(sds.gather(1, index).view(image.shape)).add_(means.gather(1, index).view(image.shape))
-    image = image[:, None]
+    return scanned(image[:, None], draws)
+
+
+def scanned(image: torch.Tensor, draws: list[ContrastDraw]) -> torch.Tensor:
+    """The chain after the intensities: images (B, 1, I, J, K) of 0..255 -> blur, bias, clip, to [0, 1], power."""
+    device, shape = image.device, tuple(image.shape[2:])
     image = gaussian(image, torch.tensor([d.blur_sds for d in draws], device=device))
     coarse = draw.coarse_shape(shape, draws[0].bias_resolution)
     bias = draw.noise([d.bias_seed for d in draws], (1, *coarse), device)

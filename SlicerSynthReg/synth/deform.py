@@ -102,6 +102,21 @@ def warp_index(
     return torch.stack(rows)
 
 
+def unwarped_index(
+    draws: list[DeformDraw], index: torch.Tensor, source_shape: tuple[int, ...], shape: tuple[int, ...]
+) -> torch.Tensor:
+    """The inverse of `warp_index`: where in an output of `shape` the source's voxel indices (B, 3, ...) come to lie.
+
+    x = w(A^-1 z), w = exp(-v): z = A (x + u(x)).
+    """
+    back = [apply_matrix(np.linalg.inv(placement(d, source_shape, shape)), z) for d, z in zip(draws, index)]
+    straight = torch.stack(back)
+    if not draws[0].velocity:
+        return straight
+    half = exponential(-velocity_field(draws, shape, index.device), draws[0].squarings)
+    return straight + sample(resize_displacement(half, shape), straight, padding="border")
+
+
 def placement(record: DeformDraw, source_shape: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
     """The affine part as 4x4: voxel index of an output of `shape` -> voxel index of the source, about both centres."""
     to_center, from_center = np.eye(4), np.eye(4)

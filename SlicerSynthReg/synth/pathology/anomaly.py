@@ -100,12 +100,12 @@ def transport_of(draws: list[AnomalyDraw], domain: torch.Tensor, spacing: float)
 
     near = [v.narrow(1 + a, 0, n) for a, (v, n) in enumerate(zip(velocity, shape))]
     far = [v.narrow(1 + a, 1, n) for a, (v, n) in enumerate(zip(velocity, shape))]
-    speed = mean(sum(((a + b) * 0.5) ** 2 for a, b in zip(near, far)).sqrt())  # type: ignore[union-attr]
+    speed = mean(sum(((a + b) * 0.5) ** 2 for a, b in zip(near, far)).sqrt())
     faster = torch.tensor([d.speed_mm / spacing for d in draws], device=device) / speed.clamp_min(1e-9)
     more = torch.tensor([d.diffusion_mm2 / spacing**2 for d in draws], device=device) / mean(phi**2).clamp_min(1e-9)
     by_row = (-1, 1, 1, 1)
     scaled = tuple(v * faster.view(by_row) for v in velocity)
-    return Transport.of(scaled, phi**2 * more.view(by_row), domain)  # type: ignore[arg-type]
+    return Transport.of(scaled, phi**2 * more.view(by_row), domain)
 
 
 def _begun(record: AnomalyDraw, domain: torch.Tensor, masks: tuple[torch.Tensor, ...]) -> torch.Tensor:

@@ -54,7 +54,7 @@ def _inner_edges(domain: torch.Tensor, axis: int) -> torch.Tensor:
 
 def divergence(faces: Faces) -> torch.Tensor:
     """(B, I, J, K): what leaves each voxel through its six faces, less what enters."""
-    return sum(face.diff(dim=1 + axis) for axis, face in enumerate(faces))  # type: ignore[return-value]
+    return sum(face.diff(dim=1 + axis) for axis, face in enumerate(faces))
 
 
 def depth(domain: torch.Tensor, width: int) -> torch.Tensor:
@@ -89,7 +89,7 @@ class Transport:
             opened = domain.narrow(dim, 0, n - 1) & domain.narrow(dim, 1, n - 1)
             to_near.append((d - v.clamp_max(0)) * opened)
             to_far.append((d + v.clamp_min(0)) * opened)
-        return cls(tuple(to_near), tuple(to_far))  # type: ignore[arg-type]
+        return cls(tuple(to_near), tuple(to_far))
 
     def slope(self, p: torch.Tensor) -> torch.Tensor:
         """dP/dt: (B, I, J, K) -> the same."""
