@@ -1,4 +1,4 @@
-"""The result part of a panel: figures, fading, checkerboard, report."""
+"""The result part of a panel: figures, fading, checkerboard, review, report."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from SynthRegLib import display
+from SynthRegLib import display, review
 from SynthRegLib.results import Registered
 from SynthRegLib.summary import summary
 
 
 class ResultView:
-    """ui: has resultCollapsibleButton, resultLabel, fadeSlider, checkerboardCheckBox and reportButton."""
+    """ui: has resultCollapsibleButton, resultLabel, fadeSlider, checkerboardCheckBox, reviewButton and reportButton."""
 
     def __init__(self, ui: Any) -> None:
         self._ui = ui
         self._registered: Registered | None = None
         ui.fadeSlider.connect("valueChanged(double)", display.fade)
         ui.checkerboardCheckBox.connect("toggled(bool)", self._on_checkerboard)
+        ui.reviewButton.connect("clicked(bool)", self._on_review)
         ui.reportButton.connect("clicked(bool)", self._on_report)
         self.forget()
 
@@ -56,6 +57,11 @@ class ResultView:
             return
         front = display.checkerboard(self._registered.moved) if on else self._registered.moved
         display.show_pair(self._fixed(), front, 1.0 if on else self._ui.fadeSlider.value)
+
+    def _on_review(self, checked: bool = False) -> None:
+        found = self._registered
+        self._ui.checkerboardCheckBox.checked = False
+        review.show(self._fixed(), found.moved, found.forward, found.moved_labels)
 
     def _on_report(self, checked: bool = False) -> None:
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self._registered.page))

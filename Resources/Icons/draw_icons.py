@@ -1,6 +1,7 @@
 """Draws the icons: `python Resources/Icons/draw_icons.py` (needs matplotlib).
 
-Two outlines of a head, one out of place, and between them the checkerboard by which an alignment is judged.
+SynthReg and SynthRegister: two outlines of a head, one out of place, and between them the checkerboard by which an
+alignment is judged. SynthReview: one head, half of it in either colour, with the line that is moved between them.
 """
 
 from __future__ import annotations
@@ -11,19 +12,32 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, Rectangle
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXED, MOVING, INK = "#2b6ca3", "#f2a13b", "#1d2b38"
 
 
-def draw(path: Path) -> None:
-    """A 128 x 128 PNG with a transparent background."""
+def canvas() -> tuple[Figure, Axes]:
+    """128 x 128, transparent."""
     figure = plt.figure(figsize=(1.28, 1.28), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, 128)
     axes.set_ylim(0, 128)
     axes.axis("off")
+    return figure, axes
+
+
+def save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, transparent=True)
+    plt.close(figure)
+
+
+def draw(path: Path) -> None:
+    figure, axes = canvas()
     axes.add_patch(Ellipse((70, 66), 84, 104, angle=-16, fill=False, lw=3.2, ec=MOVING, ls=(0, (2.2, 1.2))))
     head = Ellipse((60, 64), 84, 104, fill=False, lw=0)
     axes.add_patch(head)
@@ -34,11 +48,24 @@ def draw(path: Path) -> None:
             axes.add_patch(square)
             square.set_clip_path(head)
     axes.add_patch(Ellipse((60, 64), 84, 104, fill=False, lw=4.2, ec=INK))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, transparent=True)
-    plt.close(figure)
+    save(figure, path)
+
+
+def draw_review(path: Path) -> None:
+    figure, axes = canvas()
+    head = Ellipse((64, 64), 84, 104, fill=False, lw=0)
+    axes.add_patch(head)
+    for left, colour in ((18, FIXED), (64, MOVING)):
+        half = Rectangle((left, 8), 46, 112, fc=colour, lw=0)
+        axes.add_patch(half)
+        half.set_clip_path(head)
+    axes.add_patch(Ellipse((64, 64), 84, 104, fill=False, lw=4.2, ec=INK))
+    axes.plot([64, 64], [4, 124], lw=3.2, color=INK)
+    axes.add_patch(Ellipse((64, 64), 18, 18, fc="white", lw=3.2, ec=INK, zorder=3))
+    save(figure, path)
 
 
 if __name__ == "__main__":
     draw(ROOT / "Resources" / "Icons" / "SynthReg.png")
     draw(ROOT / "Modules" / "SynthRegister" / "Resources" / "Icons" / "SynthRegister.png")
+    draw_review(ROOT / "Modules" / "SynthReview" / "Resources" / "Icons" / "SynthReview.png")

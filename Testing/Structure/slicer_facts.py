@@ -34,6 +34,8 @@ def fact_of(name: str, classes: dict[str, Any]) -> str:
         if name == prefix or name.startswith(prefix + "."):
             return source
     owner, _, member = name.partition(".")
+    if owner == "qt":
+        return _namespace_fact(member)
     if owner in classes or owner.startswith("Q"):
         return _qt_fact(owner, member, classes)
     return _vtk_fact(name)
@@ -54,6 +56,18 @@ def _qt_fact(owner: str, member: str, classes: dict[str, Any]) -> str:
             return f"setter of a property, {entry['header']}"
         cls = entry["base"]
     return _pyside_fact(owner, cls, member)
+
+
+def _namespace_fact(member: str) -> str:
+    """`Qt.DisplayRole` and the like."""
+    import qt
+
+    found: Any = qt
+    for part in member.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        raise LookupError(f"qt has no {member}")
+    return "Qt"
 
 
 def _pyside_fact(owner: str, cls: str | None, member: str) -> str:

@@ -182,6 +182,9 @@ class MainWindow(QtWidgets.QMainWindow):
         self._selector = ModuleSelector(module_manager)
         self.addToolBar(self._selector)
         self.statusBar()
+        probe = QtWidgets.QGroupBox("Data Probe", self)
+        probe.setObjectName("DataProbeCollapsibleWidget")
+        self.setCentralWidget(probe)
 
     def moduleSelector(self) -> ModuleSelector:
         return self._selector

@@ -1,0 +1,146 @@
+"""Review in three views: compare two images, read blind, see the quality of many cases. The panel, and nothing else."""
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+from SynthRegLib.phantom import make_phantom
+from SynthRegLib.registration import finished
+from SynthRegLib.review import Mode, SynthReviewParameterNode, show
+from SynthRegLib.samples import add_sample
+from SynthReviewLib.comparepanel import ComparePanel
+from SynthReviewLib.qualitypanel import QualityPanel
+from SynthReviewLib.readingpanel import ReadingPanel
+from SynthReviewLib.texts import acknowledgement, help_text
+
+
+class SynthReview(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = "SynthReview"
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
+        self.parent.contributors = ["SlicerSynthReg contributors"]
+        self.parent.helpText = help_text() + self.getDefaultModuleDocumentationLink()
+        self.parent.acknowledgementText = acknowledgement()
+
+
+class SynthReviewLogic(ScriptedLoadableModuleLogic):
+    def getParameterNode(self):
+        return SynthReviewParameterNode(super().getParameterNode())
+
+
+class SynthReviewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Hands the parameter node to the three parts, and tells them when the scene changes or the module is left."""
+
+    def __init__(self, parent=None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self._parameterNode = None
+        self._guiTag = None
+        self._entered = False
+        self._compare = self._reading = self._quality = None
+
+    def setup(self) -> None:
+        ScriptedLoadableModuleWidget.setup(self)
+        panel = slicer.util.loadUI(self.resourcePath("UI/SynthReview.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.logic = SynthReviewLogic()
+        self._compare = ComparePanel(self.ui)
+        self._reading = ReadingPanel(self.ui, self.onReadingChanged)
+        self._quality = QualityPanel(self.ui)
+        scene = slicer.vtkMRMLScene
+        self.addObserver(slicer.mrmlScene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, scene.EndCloseEvent, self.onSceneEndClose)
+        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
+            self.addObserver(slicer.mrmlScene, event, self.onNodesChanged)
+        slicer.app.connect("aboutToQuit()", self.onAboutToQuit)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """The panel goes away: at application exit, or for a reload."""
+        slicer.app.disconnect("aboutToQuit()", self.onAboutToQuit)
+        self.setParameterNode(None)
+        self._reading.stop()
+        self._quality.stop()
+        self.removeObservers()
+
+    def enter(self) -> None:
+        self._entered = True
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        self._entered = False
+        self._reading.pause()
+        self.setParameterNode(None)
+
+    def onAboutToQuit(self) -> None:
+        self._reading.stop()
+
+    def onSceneStartClose(self, caller, event) -> None:
+        self._reading.pause()
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller, event) -> None:
+        if self._entered:
+            self.initializeParameterNode()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def onNodesChanged(self, caller, event, node) -> None:
+        if node.IsA("vtkMRMLTransformableNode") and not slicer.mrmlScene.IsClosing():
+            self._compare.refresh()
+
+    def onReadingChanged(self, isReading) -> None:
+        """While cases are read blind, nothing else is offered."""
+        self.ui.compareCollapsibleButton.setVisible(not isReading)
+        self.ui.qualityCollapsibleButton.setVisible(not isReading)
+        if isReading:
+            self.setParameterNode(None)
+        elif self._entered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        if not self._reading.isReading:
+            self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, parameterNode) -> None:
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterChanged)
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self._guiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterChanged)
+        self._compare.show(parameterNode if self._entered else None)
+
+    def onParameterChanged(self, caller=None, event=None) -> None:
+        self._compare.refresh()
+
+
+class SynthReviewTest(ScriptedLoadableModuleTest):
+    """In Slicer: Reload and Test in the panel."""
+
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        self.setUp()
+        self.test_each_mode_shows_two_images()
+
+    def test_each_mode_shows_two_images(self) -> None:
+        nodes = finished(add_sample(make_phantom(voxel_mm=4.0)))
+        for mode in Mode:
+            show(nodes.fixed, nodes.moving, mode=mode)
+            self.delayDisplay(_("Showing: {mode}").format(mode=mode.label()))
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            self.assertEqual(composite.GetBackgroundVolumeID(), nodes.fixed.GetID())
+            self.assertEqual(composite.GetForegroundVolumeID(), nodes.moving.GetID())

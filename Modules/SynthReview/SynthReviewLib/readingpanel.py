@@ -1,0 +1,208 @@
+"""The part of the panel that reads a study blind: opens it, shows case after case, and hands each answer to the log.
+
+What is asked, in which order, on which side, and what is written where is the backend's (SlicerSynthReg.reading). Here
+it is shown, with nothing that tells what a case is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from SlicerSynthReg.reading.question import StudyError
+from SlicerSynthReg.reading.schedule import Item
+from SlicerSynthReg.reading.session import Reading
+from SlicerSynthReg.reading.study import read_study
+from SynthReviewLib.blindness import Blindness
+from SynthReviewLib.caseviews import CaseViews
+from SynthReviewLib.questionform import QuestionForm
+from SynthReviewLib.resultsview import ResultsView
+
+_TICK_MS = 200
+
+
+class ReadingPanel:
+    """ui: the module's widgets by name. changed: called with True when a reading begins, with False when it ends."""
+
+    def __init__(self, ui: Any, changed: Callable[[bool], None]) -> None:
+        self._ui = ui
+        self._changed = changed
+        self._reading: Reading | None = None
+        self._views = CaseViews()
+        self._blindness = Blindness()
+        self._form: QuestionForm | None = None
+        self._results = ResultsView(ui)
+        self._clock = qt.QTimer()
+        self._clock.connect("timeout()", self._on_tick)
+        ui.studyPath.connect("currentPathChanged(QString)", self._on_choice)
+        ui.readerEdit.connect("textChanged(QString)", self._on_choice)
+        ui.startButton.connect("clicked(bool)", self._on_start)
+        ui.unblindButton.connect("clicked(bool)", self._on_unblind)
+        ui.nextCaseButton.connect("clicked(bool)", self._on_next)
+        ui.pauseButton.connect("clicked(bool)", self._on_pause)
+        ui.leaveButton.connect("clicked(bool)", self.stop)
+        self._show_pages()
+
+    @property
+    def isReading(self) -> bool:
+        return self._reading is not None
+
+    def pause(self) -> None:
+        """The clock stops and the case is hidden; nothing where no case is read."""
+        if self._reading is not None and not self._reading.paused:
+            self._clock.stop()
+            self._reading.pause()
+            self._views.hide()
+            self._form.enable(False)
+            self._show_case()
+
+    def stop(self, checked: bool = False) -> None:
+        """Everything that was answered is on the disk; the scene is as if no case had been shown."""
+        if self._reading is None:
+            return
+        self._clock.stop()
+        self._end_case()
+        self._reading.close()
+        self._reading = None
+        self._views.close()
+        self._blindness.lift()
+        self._show_pages()
+        self._changed(False)
+
+    def _on_choice(self, text: str = "") -> None:
+        """Another study or reader: what is known of the study is said."""
+        self._results.forget()
+        self._say("")
+        path, known = self._ui.studyPath.currentPath, None
+        if path:
+            try:
+                known = read_study(Path(path))
+                cases = sum(len(part.cases) + part.repeats for part in known.parts)
+                said = _("{title}: {cases} cases.").format(title=known.title, cases=cases)
+                self._ui.studyText.text = f"{said}\n{known.instructions}".strip()
+            except StudyError as error:
+                self._ui.studyText.text = str(error)
+        ready = known is not None and bool(self._ui.readerEdit.text.strip())
+        self._ui.startButton.enabled = ready
+        self._ui.unblindButton.enabled = ready
+
+    def _on_start(self, checked: bool = False) -> None:
+        try:
+            study = read_study(Path(self._ui.studyPath.currentPath))
+            if not self._blindness.may_clear_scene():
+                return
+            self._reading = Reading(study, self._ui.readerEdit.text)
+        except StudyError as error:
+            self._say(str(error))
+            return
+        recovered = self._reading.recovered
+        self._changed(True)
+        self._blindness.put_on()
+        self._show_pages()
+        self._say(
+            _("Slicer ended during the last answer. All answers that you gave before are there.") if recovered else ""
+        )
+        self._open_case()
+
+    def _open_case(self) -> None:
+        """The next case on the screen, or the end."""
+        item = self._reading.current
+        if item is None:
+            self.stop()
+            self._say(_("You have read all cases: thank you. Every answer is saved."))
+            return
+        try:
+            self._load(item)
+            self._views.show()
+            self._reading.show()
+        except (StudyError, OSError) as error:
+            self.stop()
+            self._say(str(error))
+            return
+        self._form = QuestionForm(self._ui.questionsPlace, item.part.questions, self._on_entry)
+        self._clock.start(_TICK_MS)
+        self._show_case()
+
+    def _load(self, item: Item) -> None:
+        study = self._reading.study
+        names = (_("{case} left"), _("{case} right")) if len(item.images) == 2 else ("{case}",)
+        paths = [study.path(image) for image in item.images]
+        self._views.load(paths, [name.format(case=item.label) for name in names], study.window)
+
+    def _end_case(self) -> None:
+        if self._form is not None:
+            self._form.close()
+            self._form = None
+
+    def _on_entry(self) -> None:
+        self._ui.answerNote.text = ""
+
+    def _on_next(self, checked: bool = False) -> None:
+        self._answer(timed_out=False)
+
+    def _answer(self, timed_out: bool) -> None:
+        try:
+            self._reading.answer(self._form.answers(), timed_out=timed_out)
+        except (StudyError, OSError) as error:
+            self._ui.answerNote.text = str(error)
+            return
+        self._clock.stop()
+        self._end_case()
+        self._say(_("The time for that case was over: what you had entered is saved.") if timed_out else "")
+        self._open_case()
+
+    def _on_pause(self, checked: bool = False) -> None:
+        if not self._reading.paused:
+            self.pause()
+            return
+        try:
+            if not self._views.is_loaded:
+                self._load(self._reading.current)
+        except StudyError as error:
+            self._ui.answerNote.text = str(error)
+            return
+        self._views.show()
+        self._reading.resume()
+        self._form.enable(True)
+        self._clock.start(_TICK_MS)
+        self._show_case()
+
+    def _on_tick(self) -> None:
+        remaining = self._reading.remaining_s
+        if remaining is not None and remaining <= 0:
+            self._answer(timed_out=True)
+        else:
+            self._show_time()
+
+    def _show_case(self) -> None:
+        reading, ui = self._reading, self._ui
+        item, paused = reading.current, reading.paused
+        ui.caseLabel.text = _("{case} of {count}").format(case=item.label, count=len(reading.items))
+        ui.readingProgress.maximum = len(reading.items)
+        ui.readingProgress.value = len(reading.answers)
+        ui.answerNote.text = _("Paused: the case is hidden and the clock stands still.") if paused else ""
+        ui.pauseButton.text = _("Go on") if paused else _("Pause")
+        ui.nextCaseButton.enabled = not paused
+        self._show_time()
+
+    def _show_time(self) -> None:
+        remaining = self._reading.remaining_s
+        if remaining is None:
+            self._ui.timeLabel.text = ""
+        else:
+            self._ui.timeLabel.text = _("{seconds:.0f} s left").format(seconds=remaining)
+
+    def _on_unblind(self, checked: bool = False) -> None:
+        ui = self._ui
+        self._results.show(Path(ui.studyPath.currentPath), ui.readerEdit.text, ui.reasonEdit.text)
+
+    def _show_pages(self) -> None:
+        self._ui.studyPage.setVisible(not self.isReading)
+        self._ui.casePage.setVisible(self.isReading)
+
+    def _say(self, text: str) -> None:
+        self._ui.readingNote.text = text

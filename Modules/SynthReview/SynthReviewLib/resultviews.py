@@ -1,0 +1,45 @@
+"""A finished result from its folder into the views, at a place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import slicer
+from SynthRegLib.review import MODULE, Mode, show
+
+from SlicerSynthReg.report.quality import Place
+from SlicerSynthReg.workspace import read_seal
+from SynthReviewLib.windows import set_window
+
+_IMAGES = ("moved", "image", "synthetic", "healthy", "target")
+_JACOBIAN_WINDOW = (2.0, 1.0)
+
+
+def show_result(folder: Path, label: str, place: Place | None) -> bool:
+    """The image that was made, with its map of volume change where there is one; False where there is no image."""
+    outputs = (read_seal(folder) or {}).get("outputs", {})
+    name = next((name for name in _IMAGES if name in outputs), None)
+    if name is None:
+        return False
+    image = slicer.util.loadVolume(str(folder / outputs[name]), {"name": label, "show": False})
+    change = None
+    if "jacobian" in outputs:
+        change = slicer.util.loadVolume(
+            str(folder / outputs["jacobian"]), {"name": f"{label}: volume change", "show": False}
+        )
+        set_window(change, *_JACOBIAN_WINDOW)
+    slicer.util.getModuleLogic(MODULE).getParameterNode().linkWindows = False
+    show(image, change, mode=Mode.FADE)
+    if place is not None:
+        jump(place.ras_mm)
+    return True
+
+
+def jump(ras_mm: tuple[float, float, float]) -> None:
+    """All slice views and the crosshair go there."""
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        node.JumpSliceByCentering(*ras_mm)
+    crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if crosshair is not None:
+        crosshair.SetCrosshairRAS(*ras_mm)
+        crosshair.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowSmallBasic)

@@ -1,0 +1,35 @@
+"""From SynthRegister's result to SynthReview with one click."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from slicerhost import opened
+
+WORKER = Path(__file__).resolve().parents[1] / "synthregister" / "answering_worker.py"
+
+
+@pytest.fixture
+def register(panel, monkeypatch):
+    """SynthRegister beside SynthReview, with a worker that answers a known map."""
+    from SynthRegLib.warm import WarmWorker
+
+    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "")
+    monkeypatch.setenv("PYTHONPATH", str(WORKER.parents[3]))
+    with opened("SynthRegister", main_window=False) as register:
+        register.logic.worker = WarmWorker([sys.executable, str(WORKER)])
+        yield register
+
+
+def test_a_result_is_reviewed_with_its_transform(panel, register, a_volume):
+    fixed, moving = a_volume("fixed"), a_volume("moving", shift_mm=(4.0, 0.0, 0.0))
+    register.select("fixedSelector", fixed)
+    register.select("movingSelector", moving)
+    register.click("applyButton")
+    register.wait_until(lambda: register.text("applyButton") == "Apply", 120)
+    register.click("reviewButton")
+    assert panel["firstSelector"].currentNode() is fixed
+    assert panel["secondSelector"].currentNode().GetName() == "moving registered to fixed"
+    assert panel["transformSelector"].currentNode().GetName() == "moving to fixed"
