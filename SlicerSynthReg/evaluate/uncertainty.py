@@ -1,0 +1,108 @@
+"""What a segmentation's samples say of its uncertainty, and whether that is true (thesis paper 4, section 4).
+
+Samples are (S, L, ...) class probabilities of one case; entropies are in bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+def entropy(p: torch.Tensor, dim: int = 0) -> torch.Tensor:
+    """sum_c p_c log2(1 / p_c) over the classes along `dim`."""
+    return -(p * p.clamp_min(1e-12).log2()).sum(dim)
+
+
+@dataclass(frozen=True, eq=False)
+class Doubt:
+    """Maps (...,) in bits. total = expected + epistemic: entropy of the mean; mean of the samples' entropies (what each
+    sample is unsure of); what the samples disagree about (mutual information), 0 for a single one."""
+
+    total: torch.Tensor
+    expected: torch.Tensor
+    epistemic: torch.Tensor
+
+
+def doubt(samples: torch.Tensor) -> Doubt:
+    """samples (S, L, ...)."""
+    total = entropy(samples.mean(0))
+    expected = entropy(samples, 1).mean(0)
+    return Doubt(total, expected, (total - expected).clamp_min(0))
+
+
+def masks_of(samples: torch.Tensor) -> torch.Tensor:
+    """(S, L, ...) probabilities -> (S, ...) the likeliest class of each sample: coherent masks, not pixelwise draws."""
+    return samples.argmax(1)
+
+
+def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """1 - IoU of what is not background (label 0), averaged over the labels in either; two empty masks are the same."""
+    labels = sorted((set(a.unique().tolist()) | set(b.unique().tolist())) - {0})
+    if not labels:
+        return 0.0
+    ious = [float(((a == n) & (b == n)).sum()) / float(((a == n) | (b == n)).sum()) for n in labels]
+    return 1 - sum(ious) / len(ious)
+
+
+def diversity(masks: Sequence[torch.Tensor] | torch.Tensor) -> float:
+    """Mean distance of two samples drawn with replacement: the last term of the generalized energy distance."""
+    return _mean_distance(masks, masks)
+
+
+def energy_distance(
+    annotations: Sequence[torch.Tensor] | torch.Tensor, masks: Sequence[torch.Tensor] | torch.Tensor
+) -> float:
+    """D^2 = 2 E d(y, y^) - E d(y, y') - E d(y^, y^'), equation 3; expectations over all pairs, with replacement."""
+    return 2 * _mean_distance(annotations, masks) - diversity(annotations) - diversity(masks)
+
+
+def energy_curve(
+    annotations: torch.Tensor, masks: torch.Tensor, counts: Sequence[int] = (1, 2, 4, 8, 16)
+) -> list[float]:
+    """D^2 when the model is known by its first 1, 2, ... samples; fewer distinct ones are used again in turn."""
+    return [energy_distance(annotations, masks[[n % len(masks) for n in range(count)]]) for count in counts]
+
+
+def _mean_distance(some: Sequence[torch.Tensor] | torch.Tensor, others: Sequence[torch.Tensor] | torch.Tensor) -> float:
+    found = [distance(a, b) for a in some for b in others]
+    return sum(found) / len(found)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """By bin of confidence: its mean confidence, how often it was right, and the share of voxels in it. error: the mean
+    of |confidence - right| weighted by these shares (expected calibration error). Empty bins are left out."""
+
+    confidence: tuple[float, ...]
+    right: tuple[float, ...]
+    share: tuple[float, ...]
+    error: float
+
+
+def calibration(p: torch.Tensor, truth: torch.Tensor, bins: int = 10) -> Calibration:
+    """p (L, ...) probabilities, truth (...) class indices: is what is said with confidence 0.8 right 8 times in 10?"""
+    best, which = p.max(0)
+    right = (which == truth).float().flatten()
+    best = best.flatten()
+    place = (best * bins).long().clamp(0, bins - 1)
+    rows = []
+    for n in range(bins):
+        inside = place == n
+        if bool(inside.any()):
+            rows.append((float(best[inside].mean()), float(right[inside].mean()), float(inside.float().mean())))
+    confidence, correct, share = zip(*rows)
+    error = sum(s * abs(c - r) for c, r, s in rows)
+    return Calibration(confidence, correct, share, error)
+
+
+def error_correlation(total: torch.Tensor, found: torch.Tensor, truth: torch.Tensor) -> float:
+    """Pearson's correlation over voxels of the entropy map with whether the class is wrong; NaN where nothing is."""
+    wrong = (found != truth).float().flatten().numpy()
+    values = total.flatten().numpy()
+    if wrong.std() == 0 or values.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(values, wrong)[0, 1])

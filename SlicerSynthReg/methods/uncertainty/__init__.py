@@ -1,0 +1,1 @@
+"""Segmentation with its uncertainty (thesis paper 4)."""
