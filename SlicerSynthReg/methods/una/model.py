@@ -43,10 +43,13 @@ class UNAConfig:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """All (B, 1, I, J, K). t1: the anatomy in health, white matter at 0.8. anomaly_logit: of an anomaly's probability.
-    log_error: logarithm of the expected absolute error of t1."""
+    """All (B, 1, I, J, K). t1 = base + gain image: the anatomy in health, white matter at 0.8; base and gain are smooth
+    beside the image, so that the same sum on a finer image keeps its detail. anomaly_logit: of an anomaly's
+    probability. log_error: logarithm of the expected absolute error of t1."""
 
     t1: torch.Tensor
+    base: torch.Tensor
+    gain: torch.Tensor
     anomaly_logit: torch.Tensor
     log_error: torch.Tensor
 
@@ -85,7 +88,6 @@ class UNA(nn.Module):
         features = self.net(pair.contiguous(memory_format=torch.channels_last_3d))
         features = F.normalize(features, dim=1) * features.shape[1] ** 0.5
         t, a, b, anomaly, error = self.maps(features).split(1, 1)
-        t1 = t + torch.tanh(a) * image
-        if self.config.paired:
-            t1 = t1 + torch.tanh(b) * mirrored
-        return Reconstruction(t1, anomaly, error)
+        gain = torch.tanh(a)
+        base = t + torch.tanh(b) * mirrored if self.config.paired else t
+        return Reconstruction(base + gain * image, base, gain, anomaly, error)
