@@ -21,16 +21,44 @@ def chosen_card(name: str | None) -> Card | None:
 
 
 CONTEXT_MODEL = "neuralizer-brains"
+CONTRAST_MODEL = "mfm-abdomen"
+HEALTHY_MODEL = "una-brains"
 
 
 def context_card(name: str | None) -> Card:
     """The model that does what examples show: the one asked for, else the one that ships. Raises RequestError."""
-    known = [one for one in available() if read_card(one).method == "Neuralizer"]
-    if (name or CONTEXT_MODEL) not in known:
+    return _card_of("Neuralizer", name, CONTEXT_MODEL, "tasks given by examples", "context")
+
+
+def contrast_card(name: str | None) -> Card:
+    """The model that turns native CT into contrast CT and back: the one asked for, else the one that ships. Raises
+    RequestError."""
+    return _card_of("MFM", name, CONTRAST_MODEL, "contrast in CT", "contrast")
+
+
+def healthy_card(name: str | None) -> Card:
+    """The model that shows the healthy brain: the one asked for, else the one that ships. Raises RequestError."""
+    return _card_of("UNA", name, HEALTHY_MODEL, "the healthy brain behind a scan", "healthy")
+
+
+def segmenter_card(name: str) -> Card:
+    """A model that the user made by fine-tuning. Raises RequestError."""
+    known = [one for one in available() if read_card(one).method == "Fine-tuned segmentation"]
+    if name not in known:
+        expected = f"one of {', '.join(known)}" if known else "one made by `synthreg finetune`"
+        raise RequestError(
+            f"Found no segmentation model named {name!r}, expected {expected}. Is SYNTHREG_WEIGHTS set to its folder?"
+        )
+    return read_card(name)
+
+
+def _card_of(method: str, name: str | None, default: str, purpose: str, training: str) -> Card:
+    known = [one for one in available() if read_card(one).method == method]
+    if (name or default) not in known:
         named = f" named {name!r}" if name else ""
         expected = f"one of {', '.join(known)}" if known else "one that is installed"
         raise RequestError(
-            f"Found no model{named} for tasks given by examples, expected {expected}. Reinstall SynthReg, put a model "
-            "into the folder that SYNTHREG_WEIGHTS names, or train one with `synthreg train context`."
+            f"Found no model{named} for {purpose}, expected {expected}. Reinstall SynthReg, put a model into the "
+            f"folder that SYNTHREG_WEIGHTS names, or train one with `synthreg train {training}`."
         )
-    return read_card(name or CONTEXT_MODEL)
+    return read_card(name or default)
