@@ -85,6 +85,7 @@ def _option(one: ParameterSpec) -> tuple[Any, Any]:
 
 task_command(app, "register", "register")
 task_command(app, "context", "context")
+task_command(app, "healthy", "healthy")
 task_command(transform, "apply", "apply")
 
 

@@ -9,7 +9,8 @@ from typing import Any, Callable
 
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
 from SlicerSynthReg.tasks.context_parameters import ContextParameters
-from SlicerSynthReg.tasks.model import chosen_card, context_card
+from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
+from SlicerSynthReg.tasks.model import chosen_card, context_card, healthy_card
 from SlicerSynthReg.tasks.parameters import ApplyParameters, ParameterSpec, RegisterParameters, parameter_specs
 
 Task = Callable[[Request, Path, Progress], TaskOutcome]
@@ -61,6 +62,12 @@ def _context() -> Task:
     return context_task
 
 
+def _healthy() -> Task:
+    from SlicerSynthReg.tasks.healthy import healthy_task
+
+    return healthy_task
+
+
 _IMAGE = "NIfTI, NRRD, MHA or MHD file, or a folder with one DICOM series"
 _POINTS = ".csv, .fcsv or .mrk.json file"
 
@@ -110,5 +117,12 @@ TASKS: Mapping[str, TaskSpec] = {
         parameters=ContextParameters,
         load=_context,
         weights=lambda parameters: context_card(parameters["model"]).sha256,
+    ),
+    "healthy": TaskSpec(
+        help="Show the healthy T1 anatomy behind a scan of a head, and what is abnormal in it.",
+        inputs={"image": InputSpec(f"CT or MR of a head, of any contrast: {_IMAGE}.", required=True)},
+        parameters=HealthyParameters,
+        load=_healthy,
+        weights=lambda parameters: healthy_card(parameters["model"]).sha256,
     ),
 }
