@@ -127,7 +127,8 @@ def _mark(
     x, y = along(plane.across), along(plane.down)
     near, far = 9, 22
     for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-        axes.plot([x + near * dx, x + far * dx], [y + near * dy, y + far * dy], color=MARK, linewidth=1.6)
+        line = ([x + near * dx, x + far * dx], [y + near * dy, y + far * dy])
+        axes.plot(*line, color=MARK, linewidth=1.6, path_effects=[withStroke(linewidth=3, foreground="black")])
     axes.set_xlim(-0.5, shape[1] - 0.5)
     axes.set_ylim(shape[0] - 0.5, -0.5)
 
