@@ -86,6 +86,9 @@ def _option(one: ParameterSpec) -> tuple[Any, Any]:
 task_command(app, "register", "register")
 task_command(app, "context", "context")
 task_command(app, "healthy", "healthy")
+task_command(app, "finetune", "finetune")
+task_command(app, "segment", "segment")
+task_command(app, "contrast", "contrast")
 task_command(transform, "apply", "apply")
 
 

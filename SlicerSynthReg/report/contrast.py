@@ -42,7 +42,6 @@ class ContrastReport:
     image: str
     to: str
     model: str
-    phase: str
     config: dict[str, Any]
     stages: dict[str, float]
     evaluations: int
@@ -50,6 +49,7 @@ class ContrastReport:
     slices: int
     change_hu: float
     kept_hu: dict[str, float]
+    phase: str = "unknown"
     cycle_hu: float | None = None
     organs: tuple[OrganValues, ...] = ()
     truth: dict[str, float] | None = None

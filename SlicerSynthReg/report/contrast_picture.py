@@ -12,6 +12,8 @@ from SlicerSynthReg.volume.volume import Volume
 ABDOMEN_HU = (-160.0, 240.0)
 CHANGE_HU, CYCLE_HU = 200.0, 60.0
 BODY_HU = -300.0
+THINNEST_MM = 25.0
+"""A plane in which less than this is seen is left out."""
 
 
 def contrast_picture(scan: Volume, made: Volume, to: str, cycle: Volume | None = None) -> Figure:

@@ -9,8 +9,10 @@ from typing import Any, Callable
 
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
 from SlicerSynthReg.tasks.context_parameters import ContextParameters
+from SlicerSynthReg.tasks.contrast_parameters import ContrastParameters
+from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters, SegmentParameters
 from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
-from SlicerSynthReg.tasks.model import chosen_card, context_card, healthy_card
+from SlicerSynthReg.tasks.model import chosen_card, context_card, contrast_card, healthy_card, segmenter_card
 from SlicerSynthReg.tasks.parameters import ApplyParameters, ParameterSpec, RegisterParameters, parameter_specs
 
 Task = Callable[[Request, Path, Progress], TaskOutcome]
@@ -60,6 +62,24 @@ def _context() -> Task:
     from SlicerSynthReg.tasks.context import context_task
 
     return context_task
+
+
+def _contrast() -> Task:
+    from SlicerSynthReg.tasks.contrast import contrast_task
+
+    return contrast_task
+
+
+def _finetune() -> Task:
+    from SlicerSynthReg.tasks.finetune import finetune_task
+
+    return finetune_task
+
+
+def _segment() -> Task:
+    from SlicerSynthReg.tasks.segment import segment_task
+
+    return segment_task
 
 
 def _healthy() -> Task:
@@ -117,6 +137,37 @@ TASKS: Mapping[str, TaskSpec] = {
         parameters=ContextParameters,
         load=_context,
         weights=lambda parameters: context_card(parameters["model"]).sha256,
+    ),
+    "contrast": TaskSpec(
+        help="Make a synthetic native CT from one with arterial contrast, or the other way round.",
+        inputs={
+            "image": InputSpec(f"CT of the abdomen, in HU: {_IMAGE}.", required=True),
+            "labels": InputSpec("Label map of organs on the image's grid; their HU are reported."),
+            "truth": InputSpec("A true CT of the kind that is made, on the image's grid; the error is reported."),
+        },
+        parameters=ContrastParameters,
+        load=_contrast,
+        weights=lambda parameters: contrast_card(parameters["model"]).sha256,
+    ),
+    "finetune": TaskSpec(
+        help="Train a segmentation model of your own from a few annotated volumes, in a budget of minutes.",
+        inputs={
+            "examples": InputSpec(
+                "Folder of pairs (images/ and labels/), or CSV with input and output.", required=True
+            ),
+        },
+        parameters=FineTuneParameters,
+        load=_finetune,
+    ),
+    "segment": TaskSpec(
+        help="Segment an image with a model that was made by fine-tuning.",
+        inputs={
+            "image": InputSpec(f"Image to segment: {_IMAGE}.", required=True),
+            "truth": InputSpec("Label map on the image's grid; Dice is reported."),
+        },
+        parameters=SegmentParameters,
+        load=_segment,
+        weights=lambda parameters: segmenter_card(parameters["model"]).sha256,
     ),
     "healthy": TaskSpec(
         help="Show the healthy T1 anatomy behind a scan of a head, and what is abnormal in it.",

@@ -8,6 +8,7 @@ import torch
 from nibabel.orientations import io_orientation
 
 from SlicerSynthReg.space.grid import Grid
+from SlicerSynthReg.volume.volume import Volume
 
 
 @dataclass(frozen=True)
@@ -38,3 +39,14 @@ class AxialView:
         """Distance of slices, rows and columns."""
         slices, rows, columns = (float(grid.spacing[axis]) for axis in self.order)
         return slices, rows, columns
+
+
+def axial_slab(volume: Volume, low: int, high: int) -> Volume:
+    """The axial slices from `low` to `high` - 1, counted from the lowest at 0, on their part of the grid."""
+    view = AxialView.of(volume.grid)
+    axis = view.order[0]
+    count = volume.grid.shape[axis]
+    start, end = (count - high, count - low) if 0 in view.flips else (low, high)
+    bounds = [(start, end) if n == axis else (0, size) for n, size in enumerate(volume.grid.shape)]
+    grid = volume.grid.cropped([a for a, _ in bounds], [b for _, b in bounds])
+    return Volume(volume.data.narrow(1 + axis, start, end - start), grid, volume.kind, volume.name)

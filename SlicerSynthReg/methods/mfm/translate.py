@@ -13,7 +13,7 @@ from SlicerSynthReg.methods.mfm.hounsfield import LIMIT_HU, scaled
 from SlicerSynthReg.methods.mfm.model import ContrastModel, Solution
 from SlicerSynthReg.methods.mfm.slices import SliceNetwork
 from SlicerSynthReg.methods.mfm.upsampling import coarser, finer, guided
-from SlicerSynthReg.volume.axial import AxialView
+from SlicerSynthReg.volume.axial import AxialView, axial_slab
 from SlicerSynthReg.volume.volume import Volume
 
 BODY_HU, MARGIN_MM = -300.0, 12.0
@@ -24,7 +24,8 @@ NEARLY = 0.9
 @dataclass(frozen=True)
 class TranslateConfig:
     """to: "native" or "contrast". pixel_mm: the model's; finer slices are averaged down to it and the change is carried
-    back to them. cycle: whether to translate back for the error map. batch: slices at once. half: bfloat16."""
+    back to them. cycle: whether to translate back for the error map. batch: slices at once. half: bfloat16. only: make
+    this axial slice alone (0 is the lowest), as it is in the whole."""
 
     to: str
     solution: Solution
@@ -32,6 +33,7 @@ class TranslateConfig:
     cycle: bool = True
     batch: int = 8
     half: bool = False
+    only: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,10 @@ def translate(
     hu = view.slices(volume.data[0].float())
     _, rows_mm, columns_mm = view.spacing_mm(volume.grid)
     box = body_box(hu, (rows_mm, columns_mm))
+    both_ways = config.cycle and len(model.directions) == 2
+    foretold = (1 + both_ways) * calls(config.solution, model.config.way)
+    low, high = _needed(len(hu), config.only, model.config.neighbours * foretold)
+    hu = hu[low:high]
     source = hu[:, box[0], box[1]]
     shape = tuple(
         n if mm >= NEARLY * config.pixel_mm else max(1, round(n * mm / config.pixel_mm))
@@ -67,8 +73,15 @@ def translate(
     )
     pixels = shape[0], shape[1]
     f = SliceNetwork(model.net, model.config.neighbours, config.batch, half=config.half)
-    both_ways = config.cycle and len(model.directions) == 2
-    _report(f, progress, len(hu), (1 + both_ways) * calls(config.solution, model.config.way))
+    _report(f, progress, len(hu), foretold)
+
+    def made(stack: torch.Tensor, name: str) -> Volume:
+        grid = volume.grid
+        if config.only is not None:
+            stack = stack[config.only - low, None]
+            grid = axial_slab(volume, config.only, config.only + 1).grid
+        return Volume(view.volume(stack)[None].contiguous(), grid, "scalar", name)
+
     x = torch.cat([coarser(scaled(part), pixels) for part in source.split(config.batch)])
     y = model.translated(f, x, config.to, config.solution)
     evaluations = f.evaluations
@@ -83,8 +96,8 @@ def translate(
         cycle_hu = torch.zeros_like(hu)
         for part in torch.arange(len(hu)).split(config.batch):
             cycle_hu[part, box[0], box[1]] = finer(miss[part], source.shape[1:])
-        cycle = _volume(view, cycle_hu, volume, "cycle error")
-    return Translation(_volume(view, found, volume, f"synthetic {config.to}"), cycle, evaluations, pixels)
+        cycle = made(cycle_hu, "cycle error")
+    return Translation(made(found, f"synthetic {config.to}"), cycle, evaluations, pixels)
 
 
 def calls(solution: Solution, way: str) -> int:
@@ -122,5 +135,6 @@ def _report(f: SliceNetwork, progress: Callable[[float], None], slices: int, eva
     f.tick = tick
 
 
-def _volume(view: AxialView, stack: torch.Tensor, like: Volume, name: str) -> Volume:
-    return Volume(view.volume(stack)[None].contiguous(), like.grid, "scalar", name)
+def _needed(count: int, only: int | None, reach: int) -> tuple[int, int]:
+    """First slice and end of those that slice `only` depends on; all for None."""
+    return (0, count) if only is None else (max(0, only - reach), min(count, only + reach + 1))

@@ -1,0 +1,144 @@
+"""The contrast task: a native or contrast CT in; the other kind, synthetic, with its cycle error and a report, out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from SlicerSynthReg.evaluate.ct import slice_scores
+from SlicerSynthReg.methods.mfm.model import ContrastModel, Solution
+from SlicerSynthReg.methods.mfm.translate import TranslateConfig, Translation, translate
+from SlicerSynthReg.report.contrast import ContrastReport, contrast_page
+from SlicerSynthReg.report.contrast_picture import contrast_picture
+from SlicerSynthReg.report.figure import png_bytes
+from SlicerSynthReg.report.html import write_page
+from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome, shown_name
+from SlicerSynthReg.tasks.contrast_inputs import Inputs, read_inputs
+from SlicerSynthReg.tasks.contrast_parameters import ContrastParameters
+from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
+from SlicerSynthReg.tasks.model import contrast_card
+from SlicerSynthReg.tasks.parameters import recorded
+from SlicerSynthReg.tasks.stopwatch import Stopwatch
+from SlicerSynthReg.volume.axial import AxialView, axial_slab
+from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.volume.write import write_volume
+from SlicerSynthReg.weights.registry import read_card
+
+BODY_HU = -300.0
+KEPT = {"air outside": (-1100.0, -950.0), "fat": (-120.0, -80.0)}
+"""HU of tissues that iodine does not reach, before and after."""
+SOFT_HU = (-50.0, 150.0)
+
+
+def contrast_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
+    """Run one translation; every file lies in `workspace`."""
+    parameters = ContrastParameters(**request.parameters)
+    if parameters.threads:
+        torch.set_num_threads(parameters.threads)
+    card = contrast_card(parameters.model)
+    watch = Stopwatch(progress)
+    watch.stage("reading", 0.01)
+    model = _model(card.name).to(chosen_device(parameters.device))
+    if parameters.to not in model.directions:
+        raise RequestError(
+            f"Found that {card.name} makes {model.directions[0]} CT only, expected a model for {parameters.to}. "
+            "Choose another model."
+        )
+    inputs = read_inputs(request, parameters)
+    watch.stage("translating", 0.06)
+    device = next(model.parameters()).device.type
+    config = TranslateConfig(
+        parameters.to,
+        Solution(parameters.solver, parameters.steps),
+        parameters.pixel_mm or card.spacing_mm,
+        parameters.cycle,
+        parameters.batch,
+        half=device == "cuda",
+        only=None if parameters.slice is None else parameters.slice - 1,
+    )
+    found = translate(
+        model, inputs.image, config, lambda share: progress(0.06 + 0.8 * share, f"making {parameters.to}")
+    )
+    if config.only is not None:
+        inputs = _only(inputs, config.only)
+    watch.stage("writing", 0.87)
+    outputs = _write(parameters, found, workspace)
+    watch.stage("measuring", 0.95)
+    report = _measured(request, parameters, inputs, found, card.name, device)
+    watch.end()
+    report = dataclasses.replace(report, stages={name: round(s, 3) for name, s in watch.seconds.items()})
+    picture = png_bytes(contrast_picture(inputs.image, found.image, parameters.to, found.cycle))
+    (workspace / "picture.png").write_bytes(picture)
+    write_page(contrast_page(report, picture, card), workspace / "report.html")
+    (workspace / "contrast.json").write_text(json.dumps(dataclasses.asdict(report), indent=2) + "\n", encoding="utf-8")
+    outputs |= {"picture": "picture.png", "page": "report.html", "record": "contrast.json"}
+    return TaskOutcome(outputs, dataclasses.asdict(report), list(report.warnings))
+
+
+@lru_cache(maxsize=2)
+def _model(name: str) -> ContrastModel:
+    """Kept between the requests of one worker."""
+    return ContrastModel.load(read_card(name))
+
+
+def _only(inputs: Inputs, at: int) -> Inputs:
+    """Everything cut to the one slice that was asked for."""
+
+    def cut(volume: Volume | None) -> Volume | None:
+        return volume and axial_slab(volume, at, at + 1)
+
+    return Inputs(axial_slab(inputs.image, at, at + 1), cut(inputs.labels), cut(inputs.truth))
+
+
+def _write(parameters: ContrastParameters, found: Translation, folder: Path) -> dict[str, str]:
+    outputs = {"image": f"synthetic_{parameters.to}.nii.gz"}
+    write_volume(found.image, folder / outputs["image"])
+    if found.cycle is not None:
+        outputs["cycle"] = "cycle_error.nii.gz"
+        write_volume(found.cycle, folder / outputs["cycle"])
+    return outputs
+
+
+def _measured(
+    request: Request, parameters: ContrastParameters, inputs: Inputs, found: Translation, model: str, device: str
+) -> ContrastReport:
+    before, after = inputs.image.data[0], found.image.data[0]
+    change = (after - before).abs()
+    body = before > BODY_HU
+    kept = {name: (before > low) & (before < high) for name, (low, high) in KEPT.items()}
+    soft = (before > SOFT_HU[0]) & (before < SOFT_HU[1])
+    view = AxialView.of(inputs.image.grid)
+    return ContrastReport(
+        image=shown_name(request.inputs["image"]),
+        to=parameters.to,
+        model=model,
+        config={k: v for k, v in recorded(ContrastParameters, request.parameters).items() if v is not None},
+        stages={},
+        evaluations=found.evaluations,
+        pixels=found.pixels,
+        slices=inputs.image.grid.shape[view.order[0]],
+        change_hu=float(change[body].mean()) if body.any() else 0.0,
+        kept_hu={name: float(change[where].median()) for name, where in kept.items() if where.any()},
+        cycle_hu=None if found.cycle is None or not soft.any() else float(found.cycle.data[0][soft].mean()),
+        truth=_truth(view, inputs, after),
+        peak_memory_mb=peak_memory_mb(),
+        device=device,
+        version=version_of_synthreg(),
+    )
+
+
+def _truth(view: AxialView, inputs: Inputs, after: torch.Tensor) -> dict[str, float] | None:
+    if inputs.truth is None:
+        return None
+    truth = view.slices(inputs.truth.data[0])
+    made, before = (slice_scores(truth, view.slices(one)) for one in (after, inputs.image.data[0]))
+    names = {"MAE, HU": "mae_hu", "SSIM": "ssim", "PSNR, dB": "psnr_db", "slice-to-slice error, HU": "through_hu"}
+    return {
+        **{name: getattr(made, field) for name, field in names.items()},
+        **{f"{name}, scan untouched": getattr(before, field) for name, field in names.items()},
+    }

@@ -1,0 +1,43 @@
+"""What can be chosen for a translation between native and contrast CT. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from SlicerSynthReg.tasks.parameters import parameter
+
+SOLVERS = ("euler", "midpoint", "heun", "rk3", "rk4", "adams", "adaptive")
+"""Of space.ode.METHODS, which adds other names for the same; a test compares them."""
+
+
+@dataclass(frozen=True)
+class ContrastParameters:
+    """What is made, how, and what the input is forgiven."""
+
+    to: str = parameter(str, "native", "What to make of the image.", choices=("native", "contrast"))
+    model: str | None = parameter(str, None, "Name of the model (see `synthreg models`); default: the one that ships.")
+    solver: str = parameter(str, "heun", "How the flow is followed; heun is the paper's best (RK2).", choices=SOLVERS)
+    steps: int = parameter(int, 1, "Steps of the solver.", low=1, high=1000)
+    cycle: bool = parameter(bool, True, "Translate back as well, and map the error.")
+    slice: int | None = parameter(
+        int, None, "Preview: make this axial slice only (1 is the lowest), as a volume of one slice.", low=1
+    )
+    pixel_mm: float | None = parameter(
+        float, None, "Pixels that the network sees, in mm, if the image's are finer; default: the model's.", low=0.1
+    )
+    batch: int = parameter(int, 8, "Slices at once; fewer need less memory.", low=1, changes_result=False)
+    device: str = parameter(
+        str,
+        "auto",
+        "Where to compute: auto takes a CUDA graphics card where there is one, else the processor.",
+        choices=("auto", "cpu", "cuda"),
+        changes_result=False,
+    )
+    threads: int | None = parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
+    assume_geometry: bool = parameter(bool, False, "Take images without a position in their header as centred R, A, S.")
+    replace_nonfinite: float | None = parameter(float, None, "Value put in place of NaN and infinite voxels.")
+    interpolate_gaps: bool = parameter(bool, False, "Fill missing DICOM slices linearly.")
+    frame: int | None = parameter(int, None, "Which frame of a 4-D image (0 = first).", low=0)
+    series: str | None = parameter(
+        str, None, "Number or UID of the series, where the DICOM folder holds several.", personal=True
+    )

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel
+from SlicerSynthReg.nets.time_resnet import TimeResNetConfig
+from SlicerSynthReg.weights.registry import Card, save_model
+
+TINY = TimeResNetConfig(widths=(8, 8), down=(1, 2), time=8)
+
+
+@pytest.fixture
+def a_shipped_model(tmp_path, monkeypatch) -> Callable[..., Path]:
+    """Puts a model among those that are installed whose velocity is `velocity` everywhere, plus what the untrained
+    network makes of its slices times `wild`."""
+
+    def ship(name: str = "mfm-abdomen", velocity: float = 0.05, wild: float = 0.0, **config: object) -> Path:
+        torch.manual_seed(7)
+        model = ContrastModel(ContrastConfig(net=TINY, **config))  # type: ignore[arg-type]
+        with torch.no_grad():
+            model.net.head[-1].bias.fill_(velocity)
+            model.net.head[-1].weight.normal_().mul_(wild)
+        folder = tmp_path / "weights"
+        said = dict.fromkeys(("training_data", "intended_use", "limits", "modalities", "trained_with"), "a test")
+        card = Card(name, "MFM", model.config.to_card(), sha256="", licence="Apache-2.0", spacing_mm=2.0, **said)
+        save_model(card, model.state_dict(), folder)
+        monkeypatch.setenv("SYNTHREG_WEIGHTS", str(folder))
+        return folder
+
+    return ship
+
+
+@pytest.fixture
+def a_ct(tmp_path) -> Path:
+    """A body of fat and organs in air, (40, 36, 9) voxels of 4 x 4 x 5 mm as a scanner stores them: L, P, S."""
+    noise = np.random.default_rng(0).normal(0, 8, (40, 36, 9))
+    hu = np.full((40, 36, 9), -1000.0) + noise / 4
+    hu[6:34, 8:28] = -100 + noise[6:34, 8:28]
+    hu[10:20, 12:24] = 55 + noise[10:20, 12:24]
+    hu[24:28, 16:20] = 40 + noise[24:28, 16:20]
+    hu[18:22, 24:27] = 600
+    path = tmp_path / "a patient's scan.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(hu.round().astype(np.int16), np.diag([-4.0, -4.0, 5.0, 1.0])), path)
+    return path

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from SlicerSynthReg.cli import app
+from SlicerSynthReg.request import Cancelled, Request, RequestError, Result
+from SlicerSynthReg.run import run
+from SlicerSynthReg.space.ode import METHODS
+from SlicerSynthReg.tasks.contrast_parameters import SOLVERS
+
+
+def made(image: Path, out: Path, **parameters: object) -> Result:
+    inputs = {name: str(parameters.pop(name)) for name in ("labels", "truth") if name in parameters}
+    return run(Request("contrast", {"image": str(image), **inputs}, str(out), {"threads": 1, **parameters}))
+
+
+def hu(path: str | Path) -> np.ndarray:
+    return np.asarray(nibabel.load(path).dataobj, dtype=np.float32)
+
+
+def test_the_other_kind_lies_on_the_scans_grid_is_marked_and_shifted_as_the_field_says(a_shipped_model, a_ct, tmp_path):
+    a_shipped_model(velocity=0.05)
+    for to, shift in (("contrast", 50), ("native", -50)):
+        found = made(a_ct, tmp_path / to, to=to)
+        image = nibabel.load(found.outputs["image"])
+        assert np.allclose(image.affine, nibabel.load(a_ct).affine)
+        assert image.header["descrip"].item().decode().startswith("synthetic/derived")
+        assert np.allclose((hu(found.outputs["image"]) - hu(a_ct))[8:32, 10:26], shift, atol=0.1)
+        assert hu(found.outputs["cycle"]).max() < 0.1
+        assert found.report["change_hu"] == pytest.approx(50, abs=0.1)
+        assert found.report["kept_hu"]["fat"] == pytest.approx(50, abs=0.1)
+        assert found.report["evaluations"] == 2 and found.report["pixels"] == [34, 26]
+
+
+def test_the_error_against_the_true_image_is_reported_beside_the_untouched_scans(a_shipped_model, a_ct, tmp_path):
+    a_shipped_model(velocity=0.05)
+    source = nibabel.load(a_ct)
+    true = hu(a_ct)
+    true[...] += 80
+    nibabel.save(nibabel.Nifti1Image(true, source.affine), tmp_path / "true.nii.gz")
+    found = made(a_ct, tmp_path / "out", to="contrast", truth=tmp_path / "true.nii.gz", cycle=False)
+    assert found.report["truth"]["MAE, HU, scan untouched"] == pytest.approx(80, abs=0.5)
+    assert found.report["truth"]["MAE, HU"] < 60 and "cycle" not in found.outputs
+    assert found.report["cycle_hu"] is None
+
+
+def test_a_preview_is_the_slice_that_the_whole_will_have(a_shipped_model, a_ct, tmp_path):
+    """A network that mixes neighbours and normalises over the slice: the preview must see all that the whole does."""
+    a_shipped_model(wild=0.2, neighbours=1)
+    whole = made(a_ct, tmp_path / "whole", to="contrast", solver="heun", steps=1)
+    preview = made(a_ct, tmp_path / "preview", to="contrast", solver="heun", steps=1, slice=6)
+    one, image = (nibabel.load(result.outputs["image"]) for result in (preview, whole))
+    assert one.shape == (40, 36, 1) and np.allclose(one.affine[:3, 3], image.affine[:3] @ [0, 0, 5, 1])
+    assert np.allclose(hu(preview.outputs["image"])[..., 0], hu(whole.outputs["image"])[..., 5], atol=1e-2)
+    assert np.allclose(hu(preview.outputs["cycle"])[..., 0], hu(whole.outputs["cycle"])[..., 5], atol=1e-2)
+    assert not np.allclose(hu(whole.outputs["image"])[..., 5] - hu(a_ct)[..., 5], 50, atol=5)
+
+
+def test_page_and_record_say_synthetic_phantoms_and_no_patients_folder(a_shipped_model, a_ct, tmp_path):
+    a_shipped_model()
+    found = made(a_ct, tmp_path / "out", solver="rk3", steps=2)
+    page = Path(found.outputs["page"]).read_text(encoding="utf-8")
+    for words in (
+        "Synthetic native CT",
+        "not validated on patients",
+        "Not a scan of the patient",
+        "cycle error",
+        "rk3",
+    ):
+        assert words in page
+    assert str(tmp_path) not in page and "data:image/png" in page
+    record = json.loads(Path(found.outputs["record"]).read_text())
+    assert record["evaluations"] == 6 and record["config"]["steps"] == 2 and "series" not in record["config"]
+
+
+def test_without_a_model_the_message_says_how_to_get_one(a_ct, tmp_path, monkeypatch):
+    from SlicerSynthReg.tasks import model
+
+    monkeypatch.setattr(model, "available", list)
+    with pytest.raises(RequestError, match="Found no model for contrast in CT, .* `synthreg train contrast`"):
+        made(a_ct, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_one_direction_refuses_the_other(a_shipped_model, a_ct, tmp_path):
+    a_shipped_model("regression-native", way="regression", to="native")
+    with pytest.raises(RequestError, match="makes native CT only, expected a model for contrast"):
+        made(a_ct, tmp_path / "out", to="contrast", model="regression-native")
+    assert made(a_ct, tmp_path / "out", to="native", model="regression-native").report["evaluations"] == 1
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"slice": 10}, "Found slice = 10 for an image of 9 axial slices, expected 1 to 9"),
+        ({"solver": "rk5"}, "Found solver = 'rk5', expected one of euler"),
+        ({"steps": 0}, "Found steps = 0"),
+        ({"to": "venous"}, "Found to = 'venous', expected one of native, contrast"),
+    ],
+)
+def test_what_cannot_be_is_refused(a_shipped_model, a_ct, tmp_path, parameters, message):
+    a_shipped_model()
+    with pytest.raises(RequestError, match=message):
+        made(a_ct, tmp_path / "out", **parameters)
+    assert not (tmp_path / "out").exists()
+
+
+def test_cancelling_between_batches_leaves_nothing(a_shipped_model, a_ct, tmp_path):
+    a_shipped_model()
+    seen: list[str] = []
+
+    def stop_in_the_middle(share: float, text: str) -> None:
+        seen.append(text)
+        if text == "making native" and share > 0.3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run(Request("contrast", {"image": str(a_ct)}, str(tmp_path / "out"), {"batch": 2}), stop_in_the_middle)
+    assert seen.count("making native") > 1 and not (tmp_path / "out").exists()
+
+
+def test_the_command_line_does_the_same(a_shipped_model, a_ct, tmp_path):
+    a_shipped_model()
+    words = [
+        "contrast",
+        str(a_ct),
+        "--to",
+        "contrast",
+        "--solver",
+        "euler",
+        "--no-cycle",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "synthetic_contrast.nii.gz").exists() and not list(tmp_path.glob("out/cycle*"))
+
+
+def test_every_solver_offered_is_one_of_the_integrators():
+    assert set(SOLVERS) <= set(METHODS)
