@@ -99,6 +99,13 @@ class Grid:
         affine[:3, :3] *= factor
         return Grid(as_shape(shape), affine)
 
+    def refined(self, factor: int) -> Grid:
+        """Each voxel split into `factor`^3: the inverse of `scaled_down`."""
+        affine = self.affine.copy()
+        affine[:3, :3] /= factor
+        affine[:3, 3] = self.index_to_world(np.full((1, 3), (1 / factor - 1) / 2))[0]
+        return Grid(as_shape(n * factor for n in self.shape), affine)
+
     def cropped(self, low: Sequence[int], high: Sequence[int]) -> Grid:
         """Voxels low <= index < high; negative `low` or large `high` pads."""
         lower, upper = np.asarray(low), np.asarray(high)

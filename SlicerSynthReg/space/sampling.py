@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -91,7 +93,19 @@ def sample_displaced(
     image: torch.Tensor, u_vox: torch.Tensor, lattice: torch.Tensor, mode: str = "linear", padding: str = "border"
 ) -> torch.Tensor:
     """image(x + u(x)): image (B, C, I, J, K), u_vox (B, 3, I, J, K), lattice = index_lattice of the same shape."""
-    return sample(image, lattice[None] + u_vox, mode=mode, padding=padding)
+    if image.requires_grad or u_vox.requires_grad or image.is_cuda:
+        return sample(image, lattice[None] + u_vox, mode=mode, padding=padding)
+    moved = image.new_empty((*image.shape[:2], *u_vox.shape[2:]))
+    for part in slabs(tuple(u_vox.shape[2:])):
+        moved[:, :, part] = sample(image, lattice[None, :, part] + u_vox[:, :, part], mode=mode, padding=padding)
+    return moved
+
+
+def slabs(shape: tuple[int, ...], voxels: int = 600_000) -> list[slice]:
+    """Parts of the first axis of about so many voxels: what is made of each on the way stays in the processor's caches,
+    and in memory that the allocator gives out again (it hands anything large back to the system, page by page)."""
+    planes = max(1, voxels // math.prod(shape[1:]))
+    return [slice(start, min(start + planes, shape[0])) for start in range(0, shape[0], planes)]
 
 
 def resize(field: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from SlicerSynthReg.space.grid import GeometryError, Grid, affine_lattice, as_shape, index_lattice
-from SlicerSynthReg.space.sampling import resample_affine, resize_displacement, sample, sample_displaced
+from SlicerSynthReg.space.grid import GeometryError, Grid, affine_lattice, index_lattice
+from SlicerSynthReg.space.sampling import resample_affine, sample, sample_displaced
 
 
 class Transform(Protocol):
@@ -127,14 +127,6 @@ class Velocity:
 
     def on(self, grid: Grid) -> Displacement:
         return self.integrated.on(grid)
-
-    def refined(self, factor: int) -> Velocity:
-        """The same flow on a grid `factor` times finer over the same blocks (inverse of Grid.scaled_down)."""
-        shape = tuple(n * factor for n in self.grid.shape)
-        affine = self.grid.affine.copy()
-        affine[:3, :3] /= factor
-        affine[:3, 3] = self.grid.index_to_world(np.full((1, 3), (1 / factor - 1) / 2))[0]
-        return Velocity(resize_displacement(self.v_vox[None], shape)[0], Grid(as_shape(shape), affine), self.steps)
 
 
 @dataclass(frozen=True, eq=False)

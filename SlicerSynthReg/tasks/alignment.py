@@ -18,18 +18,24 @@ import torch
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.synthmorph.model import Features, SynthMorph
 from SlicerSynthReg.space.grid import Grid
+from SlicerSynthReg.space.sampling import resize
 from SlicerSynthReg.space.transform import Affine, Composite, Transform, Velocity
-from SlicerSynthReg.tasks.deforming import DeformingConfig, agreement, deform, moved_channels
+from SlicerSynthReg.tasks.deforming import Deformed, DeformingConfig, agreement, deform, moved_channels, sharpen
 from SlicerSynthReg.tasks.placing import PlacingConfig, place, touch_up
 from SlicerSynthReg.tasks.prepare import Scan, Side, anatomy, counting, local_contrast, standardised
 from SlicerSynthReg.tasks.stopwatch import Progress, Stopwatch
 from SlicerSynthReg.volume.volume import Volume
 
+_Volumes = tuple[Volume, "Volume | None", Volume, "Volume | None"]
+"""Fixed scan and mask, moving scan and mask."""
+
 
 @dataclass(frozen=True)
 class AlignmentConfig:
     """regularization: 1 is the default smoothness, higher is smoother. network, refine, affine_only: which stages run.
-    margin_mm: kept around what counts of the fixed scan. device: where networks and refinement run."""
+    margin_mm: kept around what counts of the fixed scan. fine: scans whose voxels are at most so many of the
+    comparison's, along every axis, are compared once more at half of it, if that makes no more than `most_voxels`.
+    device: where networks and refinement run."""
 
     regularization: float = 1.0
     network: bool = True
@@ -38,6 +44,8 @@ class AlignmentConfig:
     placing: PlacingConfig = field(default_factory=PlacingConfig)
     deforming: DeformingConfig = field(default_factory=DeformingConfig)
     margin_mm: float = 8.0
+    fine: float = 0.75
+    most_voxels: int = 12_000_000
     device: str = "cpu"
 
 
@@ -85,12 +93,12 @@ def align(
 def _aligned(
     model: SynthMorph | None,
     spacing: float,
-    volumes: tuple[Volume, Volume | None, Volume, Volume | None],
+    volumes: _Volumes,
     config: AlignmentConfig,
     initial: Transform | None,
     progress: Progress,
 ) -> Alignment:
-    """`align` on one device; volumes: fixed scan and mask, moving scan and mask."""
+    """`align` on one device."""
     watch = Stopwatch(progress)
     fixed, fixed_mask, moving, moving_mask = volumes
     model = None if model is None else model.to(config.device)
@@ -117,7 +125,11 @@ def _aligned(
         f, m = (Channels(local_contrast(side.image), side.weight, box) for side in sides)
         velocity, before = None, abs(agreement(f, m))
         if not config.affine_only:
-            velocity = _velocity(model, features, sides, box, config, watch)
+            found = _velocity(model, features, sides, box, config, watch)
+            velocity = None if found is None else found.velocity
+            if found is not None and found.one_contrast and _fine_enough(volumes, box, config):
+                watch.stage("refinement at half the voxel size", 0.75)
+                velocity = _sharpened(volumes, matrix, found.velocity, sides, box, config, watch)
         watch.stage("checking", 0.95)
         transform = Affine(matrix) if velocity is None else Composite((velocity, Affine(matrix)))
         after = before if velocity is None else abs(agreement(f, moved_channels(m, velocity)))
@@ -175,23 +187,60 @@ def _velocity(
     box: Grid,
     config: AlignmentConfig,
     watch: Stopwatch,
-) -> Velocity | None:
+) -> Deformed | None:
     start = None
     if model is not None and features and config.network:
         watch.stage("deformation by the network", 0.5)
         i, j, k = (n // 2 for n in box.shape)  # the network's grid may reach further
         start = model.velocity(features[0].levels, features[1].levels, config.regularization)[0, :, :i, :j, :k]
     if not config.refine:
-        return None if start is None else Velocity(start.cpu(), box.scaled_down(2))
+        return None if start is None else Deformed(Velocity(start.cpu(), box.scaled_down(2)), False)
     watch.stage("refinement", 0.55)
     f, m = (side.to(config.device) for side in sides)
-    velocity = deform(
+    found = deform(
         f,
         m,
         box,
         start,
         config.regularization,
         config.deforming,
-        lambda done: watch.progress(0.55 + 0.4 * done, "refinement"),
+        lambda done: watch.progress(0.55 + 0.2 * done, "refinement"),
     )
+    return dataclasses.replace(found, velocity=_on_processor(found.velocity))
+
+
+def _fine_enough(volumes: _Volumes, box: Grid, config: AlignmentConfig) -> bool:
+    """Whether the scans can be compared at half the voxel size of `box`."""
+    finest = max(float(volume.grid.spacing.max()) for volume in (volumes[0], volumes[2]))
+    return finest <= config.fine * float(box.spacing.max()) and 8 * box.voxel_count <= config.most_voxels
+
+
+def _sharpened(
+    volumes: _Volumes,
+    matrix: np.ndarray,
+    start: Velocity,
+    sides: tuple[Side, Side],
+    box: Grid,
+    config: AlignmentConfig,
+    watch: Stopwatch,
+) -> Velocity:
+    """The flow once more at half the voxel size; what counts is taken over from the sides at full size."""
+    grid = box.refined(2)
+    finer = []
+    for volume, through, side in ((volumes[0], None, sides[0]), (volumes[2], matrix, sides[1])):
+        image = standardised(volume, None, float(grid.spacing.max())).on(grid, through).image
+        finer.append(Side(image, resize(side.weight[None, None], grid.shape)[0, 0], None).to(config.device))
+    velocity = sharpen(
+        finer[0],
+        finer[1],
+        grid,
+        start.v_vox.to(config.device),
+        config.regularization,
+        config.deforming,
+        lambda done: watch.progress(0.75 + 0.2 * done, "refinement at half the voxel size"),
+    )
+    return _on_processor(velocity)
+
+
+def _on_processor(velocity: Velocity) -> Velocity:
     return Velocity(velocity.v_vox.cpu(), velocity.grid, velocity.steps)

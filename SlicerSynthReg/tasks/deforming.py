@@ -2,7 +2,7 @@
 
 Compared are local contrast, as far as it agrees between the two scans; MIND-SSC, which does not ask that contrasts
 agree; and the structures that a network sees in either. Where the two scans, roughly aligned, turn out to show one
-contrast, local contrast alone decides the last level.
+contrast, local contrast and tone decide the last level, and another at half the voxel size if the scans are that fine.
 """
 
 from __future__ import annotations
@@ -28,16 +28,27 @@ class DeformingConfig:
     """coarse: the first levels, on all channels. same_contrast, other_contrast: the last level, according to whether
     `shared_contrast` of the two scans, coarsely aligned, is more than `shared` (two T1 of different people: 0.48 to
     0.61; T1 and FLAIR: 0.10 to 0.27). last: whether the last level runs. mind, structures: weights of these channels
-    beside local contrast, which counts in full where its `agreement` is at least `agreeing`."""
+    beside local contrast, which counts in full where its `agreement` is at least `agreeing`; tone: of brightness as
+    such beside it, in scans of one contrast. finer: the level at half the voxel size."""
 
     coarse: DemonsConfig = field(default_factory=lambda: DemonsConfig((4, 2), (10, 10), finest=2, elastic=0.7))
     same_contrast: DemonsConfig = field(default_factory=lambda: DemonsConfig((1,), (14,), elastic=0.5))
     other_contrast: DemonsConfig = field(default_factory=lambda: DemonsConfig((1,), (8,), elastic=0.8))
+    finer: DemonsConfig = field(default_factory=lambda: DemonsConfig((1,), (6,), elastic=0.5))
     last: bool = True
     shared: float = 0.4
     agreeing: float = 0.15
     mind: float = 0.7
     structures: float = 1.0
+    tone: float = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Deformed:
+    """velocity: of the box. one_contrast: whether the two scans turned out to show one contrast."""
+
+    velocity: Velocity
+    one_contrast: bool
 
 
 def deform(
@@ -48,7 +59,7 @@ def deform(
     regularization: float,
     config: DeformingConfig,
     progress: Callable[[float], None] = lambda share: None,
-) -> Velocity:
+) -> Deformed:
     """The flow on `box` (counts divisible by 8) that takes the moving side upon the fixed one.
 
     start: velocity (3, I/f, J/f, K/f) in voxels of its own grid, or None. regularization: 1 = default.
@@ -67,17 +78,43 @@ def deform(
     v = refine(f, m, start, coarse, lambda done: progress(0.4 * done))
     flow = Velocity(v, box.scaled_down(coarse.finest))
     if not config.last:
-        return flow
+        return Deformed(flow, False)
     moved = moved_channels(Channels(torch.cat([moving.image[None], plain[1]]), moving.weight, box), flow)
     shared = shared_contrast(fixed.image, moved.values[0], fixed.weight * moved.weight)
-    if shared > config.shared:
-        last, values = config.same_contrast, plain
+    one_contrast = shared > config.shared
+    if one_contrast:
+        last, values = config.same_contrast, [toned(c, side, config) for c, side in zip(plain, sides)]
     else:
         counts = counted(agreement(fixed_plain, Channels(moved.values[1:], moved.weight, box)), config)
         last, values = config.other_contrast, [torch.cat([c * counts, d]) for c, d in zip(plain, mind)]
     f, m = (Channels(value, side.weight, box) for value, side in zip(values, sides))
     v = refine(f, m, v, smoother(last, regularization), lambda done: progress(0.4 + 0.6 * done))
-    return Velocity(v, box.scaled_down(last.finest))
+    return Deformed(Velocity(v, box.scaled_down(last.finest)), one_contrast)
+
+
+def sharpen(
+    fixed: Side,
+    moving: Side,
+    box: Grid,
+    start: torch.Tensor,
+    regularization: float,
+    config: DeformingConfig,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Velocity:
+    """One level more, for scans of one contrast: sides and `box` at half the voxel size of `start` (3, I/2, J/2, K/2),
+    the velocity so far in voxels of its own grid."""
+    f, m = (Channels(toned(local_contrast(side.image), side, config), side.weight, box) for side in (fixed, moving))
+    v = refine(f, m, start, smoother(config.finer, regularization), progress)
+    return Velocity(v, box.scaled_down(config.finer.finest))
+
+
+def toned(plain: torch.Tensor, side: Side, config: DeformingConfig) -> torch.Tensor:
+    """Local contrast, and brightness less its mean over its SD where the scan counts: where tissue is even, local
+    contrast is that of the noise."""
+    inside = side.image[side.weight > 0.5]
+    spread, mean = torch.std_mean(inside) if len(inside) > 1 else (side.image.new_ones(()), side.image.new_zeros(()))
+    tone = ((side.image - mean) / (spread + 0.02)).clamp(-4, 4)
+    return torch.cat([plain, config.tone * tone[None]])
 
 
 def counted(correlation: float, config: DeformingConfig) -> float:

@@ -15,7 +15,7 @@ import torch
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.space.differential import gradient
 from SlicerSynthReg.space.grid import index_lattice
-from SlicerSynthReg.space.sampling import resize_displacement, sample_displaced
+from SlicerSynthReg.space.sampling import resize_displacement, sample, sample_displaced, slabs
 from SlicerSynthReg.space.smoothing import gaussian
 from SlicerSynthReg.space.transform import exponential
 
@@ -111,14 +111,25 @@ class _Level:
         """(1, 3, I, J, K) update in voxels of this level; u: the present displacement, in voxels of its own grid."""
         if u.shape[2:] != self.fixed.shape[2:]:
             u = resize_displacement(u, tuple(self.fixed.shape[2:]))
-        seen = sample_displaced(self.moving, u, self.lattice)
-        m, weight = seen[:, :-1], self.weight * seen[0, -1]
+        force = torch.empty_like(u)
+        last = len(self.weight)
+        for part in slabs(tuple(self.weight.shape)):
+            wide = slice(max(part.start - 1, 0), min(part.stop + 1, last))  # slopes need a plane more on either side
+            inner = slice(part.start - wide.start, part.stop - wide.start)
+            force[0, :, part] = self._force(u[:, :, wide], wide)[:, inner]
+        return force
+
+    def _force(self, u: torch.Tensor, part: slice) -> torch.Tensor:
+        """(3, I, J, K) in the planes `part`; right in those that have a plane of `part`, or the image's end, on either
+        side."""
+        seen = sample(self.moving, self.lattice[None, :, part] + u, padding="border")
+        weight = self.weight[part] * seen[0, -1]
         h, b = weight.new_zeros(6, *weight.shape), weight.new_zeros(3, *weight.shape)
-        for h_part, b_part in self._sums(self.fixed, m):
+        for h_part, b_part in self._sums(self.fixed[:, :, part], seen[:, :-1]):
             h += h_part
             b += b_part
         d = solve3(h * weight, self.damping, b * weight)
-        return (d * (self.config.step / d.square().sum(0, keepdim=True).sqrt().clamp_min(self.config.step)))[None]
+        return d * (self.config.step / d.square().sum(0, keepdim=True).sqrt().clamp_min(self.config.step))
 
     @staticmethod
     def _sums(f: torch.Tensor, m: torch.Tensor, chunk: int = 4) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from SlicerSynthReg.methods.instance import demons
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.instance.demons import DemonsConfig, refine, solve3
 from SlicerSynthReg.space.differential import folding_share
@@ -156,3 +157,14 @@ def test_refinement_stays_on_the_device_of_its_channels():
     )
     v = refine(fixed, moving, None, dataclasses.replace(QUICK, iterations=(2, 2, 2)))
     assert v.device.type == "meta"
+
+
+def test_the_force_in_slabs_is_that_of_the_whole(a_known_warp, monkeypatch):
+    fixed, moving, _ = a_known_warp((8.0, 8.0, 8.0))
+    shape = tuple(fixed.weight.shape)
+    u = torch.randn((1, 3, *shape), generator=torch.Generator().manual_seed(2))
+    found = []
+    for parts in ([slice(0, shape[0])], [slice(0, 1), slice(1, 6), slice(6, shape[0])]):
+        monkeypatch.setattr(demons, "slabs", lambda shape, parts=parts: parts)
+        found.append(demons._Level(fixed, moving, QUICK).force(u))
+    assert torch.allclose(found[0], found[1], atol=1e-5)

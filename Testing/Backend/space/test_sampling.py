@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from SlicerSynthReg.space.grid import Grid, index_lattice
-from SlicerSynthReg.space.sampling import resize, resize_displacement, sample
+from SlicerSynthReg.space.sampling import PointReader, resize, resize_displacement, sample, sample_displaced, slabs
 from SlicerSynthReg.space.transform import Affine, resample
 
 
@@ -99,3 +99,42 @@ def test_a_resized_displacement_is_measured_in_the_new_voxels():
     found = resize_displacement(u, (8, 2, 4))
     assert found.shape == (1, 3, 8, 2, 4)
     assert torch.allclose(found[0, :, 0, 0, 0], torch.tensor([2.0, 1.0, 3.0]))
+
+
+def test_points_dealt_out_to_threads_are_read_as_by_one(monkeypatch):
+    image, index = noise(1, 3, 9, 10, 11), noise(1, 3, 8, 9, 10) * 4 + 4
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    alone = {padding: sample(image, index, padding=padding) for padding in ("zeros", "border")}
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)  # does not divide 720 points: six share them
+    monkeypatch.setattr("SlicerSynthReg.space.sampling._WORTH_DEALING", 100)
+    for padding, values in alone.items():
+        assert torch.equal(sample(image, index, padding=padding), values)
+
+
+def test_gradients_pass_through_sampling_of_many_points():
+    image, index = noise(1, 1, 12, 12, 12).requires_grad_(), noise(1, 3, 12, 12, 12) * 3 + 5
+    sample(image, index, padding="border").sum().backward()
+    assert float(image.grad.sum()) == pytest.approx(12**3, rel=1e-4), "each point's weights sum to one"
+
+
+def test_the_point_reader_reads_what_sample_reads_with_border_padding():
+    image, index = noise(5, 6, 2, 8), noise(3, 400) * 6 + 3
+    expected = sample(image[None], index[None], padding="border")[0]
+    assert torch.allclose(PointReader(image)(index), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(7, 30, 40), (1, 3, 3), (3, 900, 900)])
+def test_slabs_cover_the_first_axis_once_and_in_order(shape):
+    parts = slabs(shape, voxels=5000)
+    assert [n for part in parts for n in range(part.start, part.stop)] == list(range(shape[0]))
+    assert all(
+        len(range(part.start, part.stop)) * shape[1] * shape[2] <= max(5000, shape[1] * shape[2]) for part in parts
+    )
+
+
+def test_a_displaced_image_in_slabs_is_that_of_the_whole(monkeypatch):
+    image, u = noise(1, 2, 9, 8, 7), noise(1, 3, 9, 8, 7)
+    lattice = index_lattice((9, 8, 7))
+    whole = sample(image, lattice[None] + u, padding="border")
+    monkeypatch.setattr("SlicerSynthReg.space.sampling.slabs", lambda shape: [slice(0, 4), slice(4, 5), slice(5, 9)])
+    assert torch.allclose(sample_displaced(image, u, lattice), whole, atol=1e-6)
