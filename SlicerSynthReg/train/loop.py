@@ -28,7 +28,8 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """steps: the whole run, over all chunks. minutes: this chunk. ema: decay of the averaged weights."""
+    """steps: the whole run, over all chunks. minutes: this chunk. ema: decay of the averaged weights. patience: end
+    after so many validations of this chunk without a better score; 0: never."""
 
     folder: str
     steps: int = 10_000
@@ -38,6 +39,7 @@ class LoopConfig:
     validate_every: int = 250
     warmup: int = 50
     clip: float = 1.0
+    patience: int = 0
 
 
 def train(task: Task, config: LoopConfig, say: Callable[[str], None] = print) -> Path:
@@ -59,12 +61,13 @@ def train(task: Task, config: LoopConfig, say: Callable[[str], None] = print) ->
     if rank == 0:
         _cut(folder / "training.csv", step)
         _cut(folder / "validation.csv", step)
-    started = time.monotonic()
+    started, disappointed = time.monotonic(), 0
 
     def save(scores: dict[str, float]) -> None:
-        nonlocal best
+        nonlocal best, disappointed
+        disappointed += 1
         if scores["score"] > best:
-            best = scores["score"]
+            best, disappointed = scores["score"], 0
             _write(folder / "best.pt", {"model": averaged, "step": step, "scores": scores})
         _write(
             last,
@@ -98,6 +101,8 @@ def train(task: Task, config: LoopConfig, say: Callable[[str], None] = print) ->
             _append(folder / "validation.csv", {"step": step, **scores})
             save(scores)
             say(f"step {step}  loss {values['loss']:.4f}  " + "  ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+            if config.patience and disappointed >= config.patience:
+                break
     return folder / "best.pt"
 
 

@@ -49,6 +49,12 @@ def available(folder: Path | None = None) -> list[str]:
     return sorted(path.stem for place in _places(folder) if place.is_dir() for path in place.glob("*.json"))
 
 
+def own_folder() -> Path | None:
+    """Where models that the user made are kept: SYNTHREG_WEIGHTS, None where it is not set."""
+    own = os.environ.get("SYNTHREG_WEIGHTS")
+    return Path(own) if own else None
+
+
 def read_card(name: str, folder: Path | None = None) -> Card:
     """The card of model `name`."""
     for place in _places(folder):
@@ -103,5 +109,5 @@ def save_model(card: Card, tensors: dict[str, torch.Tensor], folder: Path) -> Pa
 def _places(folder: Path | None) -> list[Path]:
     if folder is not None:
         return [Path(folder)]
-    own = os.environ.get("SYNTHREG_WEIGHTS")
-    return [FOLDER, *([Path(own)] if own else [])]
+    own = own_folder()
+    return [FOLDER, *([own] if own else [])]

@@ -1,0 +1,227 @@
+"""The finetune task: a few annotated volumes in, a segmentation model of the user's own out.
+
+Checkpoints lie beside the user's models until the training is whole, so that one that was stopped goes on. Every step
+is told as progress, "step 120 of 900, loss 0.412", and every check of the volumes left out as "score 0.731".
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from SlicerSynthReg.methods.finetune.augment import AugmentConfig
+from SlicerSynthReg.methods.finetune.model import METHOD, FineTuned, FineTunedConfig
+from SlicerSynthReg.report.curves import plot_training
+from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome
+from SlicerSynthReg.space.voting import resample_labels
+from SlicerSynthReg.tasks.context_inputs import Pair, find_pairs, read_pairs, wanted_labels
+from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters
+from SlicerSynthReg.train.finetune import Annotated, FineTuneConfig, FineTuneTask
+from SlicerSynthReg.train.loop import LoopConfig, train
+from SlicerSynthReg.volume.intensity import unit_intensities
+from SlicerSynthReg.weights.registry import FOLDER, Card, WeightsError, available, own_folder, read_card, save_model
+
+CHECKS = 15
+"""Validations over the whole training, at most."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
+NOTHING = "none"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Kept beside the checkpoints. steps: of the whole training, by which the learning rate falls."""
+
+    steps: int
+    key: str
+
+
+def finetune_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
+    """Train, save the model where the user keeps models, and tell how well it does."""
+    parameters = FineTuneParameters(**request.parameters)
+    if parameters.threads:
+        torch.set_num_threads(parameters.threads)
+    models = _models_folder(parameters.name)
+    progress(0.0, "reading the examples")
+    pairs = read_pairs(find_pairs(Path(request.inputs["examples"])), "labels")
+    if any(len(pair.inputs) > 1 for pair in pairs):
+        raise RequestError("Found examples with several images, expected one image each. Leave input2 and input3 out.")
+    labels = wanted_labels(pairs, parameters.labels)
+    spacing = parameters.spacing_mm or float(np.clip(np.sort(pairs[0].inputs[0].grid.spacing)[1], 1.0, 2.0))
+    volumes = [annotated(pair, labels, spacing) for pair in pairs]
+    known, left_out, warnings = _split(volumes, parameters.left_out)
+    device = chosen_device(parameters.device).type
+    torch.manual_seed(0)
+    model = start_model(parameters.start, labels)
+    config = FineTuneConfig(AugmentConfig(side=parameters.crop), parameters.crops)
+    folder = models / f"{parameters.name}.training"
+    told = _Told(progress)
+    task = FineTuneTask(model, known, left_out, config, device, told.step)
+    plan = _plan(folder, _key(request, labels, spacing, parameters), task, parameters.minutes)
+    told.steps = plan.steps
+    every = max(1, plan.steps // CHECKS)
+    loop = LoopConfig(
+        str(folder),
+        plan.steps,
+        max(0.02, parameters.minutes - _spent(folder)),
+        parameters.learning_rate,
+        validate_every=every,
+        warmup=min(20, max(1, plan.steps // 10)),
+        patience=parameters.patience,
+    )
+    best = train(task, loop, told.check)
+    state = torch.load(best, weights_only=True, map_location="cpu")
+    card = _card(parameters, model.config, spacing, len(known), state["scores"], known is not left_out)
+    save_model(card, state["model"], models)
+    outputs = {"card": f"{card.name}.json", "curve": "training.png", "log": "training.csv", "checks": "validation.csv"}
+    shutil.copy(models / outputs["card"], workspace / outputs["card"])
+    shutil.copy(plot_training(folder), workspace / outputs["curve"])
+    for name in ("log", "checks"):
+        shutil.copy(folder / outputs[name], workspace / outputs[name])
+    report = {
+        "model": card.name,
+        "labels": list(labels),
+        "spacing_mm": spacing,
+        "trained_on": len(known),
+        "left_out": len(left_out) if known is not left_out else 0,
+        "steps": state["step"],
+        "scores": state["scores"],
+        "start": parameters.start,
+    }
+    shutil.rmtree(folder)
+    return TaskOutcome(outputs, report, warnings)
+
+
+def annotated(pair: Pair, labels: tuple[int, ...], spacing: float) -> Annotated:
+    """The example on an upright grid, its labels as class indices."""
+    image = pair.inputs[0]
+    grid = image.grid.aligned_to_ras(spacing)
+    seen = resample_labels(pair.output.data[0], pair.output.grid, grid)
+    classes = torch.zeros_like(seen, dtype=torch.uint8)
+    for place, value in enumerate(labels, start=1):
+        classes[seen == value] = place
+    return Annotated(unit_intensities(image.resampled(grid).data[0]), classes)
+
+
+def start_model(start: str, labels: tuple[int, ...]) -> FineTuned:
+    """The network before its first step; start: a model with features, or "none". Raises RequestError."""
+    if start == NOTHING:
+        return FineTuned(FineTunedConfig(labels=labels))
+    try:
+        return FineTuned.from_features(read_card(start), labels)
+    except WeightsError as error:
+        raise RequestError(f"{error} Or pass start none, to begin from nothing.") from error
+
+
+def _split(volumes: list[Annotated], left_out: int) -> tuple[list[Annotated], list[Annotated], list[str]]:
+    """(to learn from, to choose by, warnings)."""
+    if left_out and len(volumes) > left_out:
+        return volumes[:-left_out], volumes[-left_out:], []
+    wish = f", too few to leave {left_out} out" if left_out else ", none left out"
+    told = f"Found {len(volumes)} example{'s' * (len(volumes) != 1)}{wish}: the scores are of what was learned from."
+    return volumes, volumes, [told]
+
+
+def _models_folder(name: str) -> Path:
+    folder = own_folder()
+    if folder is None:
+        raise RequestError(
+            "Found no folder for models of your own, expected one in the environment variable SYNTHREG_WEIGHTS. Set it "
+            "to a folder that you may write to, and start again."
+        )
+    if not _NAME.fullmatch(name):
+        raise RequestError(f"Found the name {name!r}, expected letters, digits and . _ - only. Choose another.")
+    if name in available(FOLDER):
+        raise RequestError(f"Found that {name} is a model that ships with SynthReg, expected a new name.")
+    return folder
+
+
+def _key(request: Request, labels: tuple[int, ...], spacing: float, parameters: FineTuneParameters) -> str:
+    """Changes with whatever makes old checkpoints useless."""
+    chosen = {k: v for k, v in asdict(parameters).items() if k not in ("device", "threads", "patience", "name")}
+    told = json.dumps([request.inputs["examples"], labels, spacing, chosen], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _plan(folder: Path, key: str, task: FineTuneTask, minutes: float) -> Plan:
+    """The plan of a training that was stopped, or a new one: as many steps as fit into the time, by three on trial."""
+    path = folder / "plan.json"
+    if path.exists():
+        plan = Plan(**json.loads(path.read_text(encoding="utf-8")))
+        if plan.key == key:
+            return plan
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    times = []
+    for step in range(3):
+        started = time.monotonic()
+        task.loss(step)["loss"].backward()
+        times.append(time.monotonic() - started)
+    task.model.zero_grad(set_to_none=True)
+    plan = Plan(max(2, int(0.9 * 60 * minutes / min(times))), key)
+    path.write_text(json.dumps(asdict(plan)), encoding="utf-8")
+    return plan
+
+
+def _spent(folder: Path) -> float:
+    """Minutes that earlier chunks of this training took."""
+    log = folder / "training.csv"
+    if not log.exists():
+        return 0.0
+    with open(log, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return float(rows[-1]["seconds"]) / 60 if rows else 0.0
+
+
+class _Told:
+    """Turns steps and checks into progress. steps: of the whole training, 0 while it is being planned."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.steps, self.share = progress, 0, 0.0
+        self.step: Callable[[int, float], None] = self._step
+
+    def _step(self, step: int, loss: float) -> None:
+        if self.steps:
+            self.share = 0.02 + 0.95 * (step + 1) / self.steps
+            self.progress(self.share, f"step {step + 1} of {self.steps}, loss {loss:.3f}")
+
+    def check(self, text: str) -> None:
+        if found := re.search(r"score (\S+)", text):
+            self.progress(self.share, f"checked, score {float(found[1]):.3f}")
+
+
+def _card(
+    parameters: FineTuneParameters,
+    config: FineTunedConfig,
+    spacing: float,
+    trained_on: int,
+    scores: dict[str, float],
+    apart: bool,
+) -> Card:
+    judged = "volumes left out of training" if apart else "volumes that it was trained on"
+    return Card(
+        name=parameters.name,
+        method=METHOD,
+        architecture=config.to_card(),
+        sha256="",
+        licence="the user's own",
+        training_data=f"{trained_on} annotated volumes of the user's own",
+        intended_use="Segmentation of scans of the same kind, for research; not for diagnosis.",
+        limits="Trained on few volumes: scans of another kind, or other anatomy, give results without warning.",
+        spacing_mm=spacing,
+        modalities="as the volumes it was trained on",
+        trained_with=f"synthreg finetune, {parameters.minutes:g} minutes from {parameters.start}",
+        scores={f"dice, {judged}": scores},
+        measured_with="synthreg finetune",
+        synthetic_training_only=False,
+    )

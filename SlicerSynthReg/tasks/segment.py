@@ -1,0 +1,56 @@
+"""The segment task: an image in, the labels of a fine-tuned model and its doubt out."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from SlicerSynthReg.evaluate.overlap import overlap
+from SlicerSynthReg.evaluate.uncertainty import entropy
+from SlicerSynthReg.methods.finetune.model import FineTuned
+from SlicerSynthReg.request import Progress, Request, TaskOutcome
+from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.finetune_parameters import SegmentParameters
+from SlicerSynthReg.tasks.model import segmenter_card
+from SlicerSynthReg.volume.intensity import unit_intensities
+from SlicerSynthReg.volume.read import read_volume
+from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.volume.write import write_volume
+from SlicerSynthReg.weights.registry import read_card
+
+
+def segment_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
+    """Label map and entropy (in bits) on the image's grid."""
+    parameters = SegmentParameters(**request.parameters)
+    if parameters.threads:
+        torch.set_num_threads(parameters.threads)
+    card = segmenter_card(parameters.model)
+    image = read_volume(request.inputs["image"])
+    progress(0.1, "segmenting")
+    model = _model(card.name, card.sha256).to(chosen_device(parameters.device))
+    grid = image.grid.aligned_to_ras(card.spacing_mm)
+    with torch.inference_mode():
+        found = model.probabilities(unit_intensities(image.resampled(grid).data[0]))
+    progress(0.8, "writing")
+    seen = Volume(found, grid).resampled(image.grid).data
+    seen[0] += (1 - seen.sum(0)).clamp_min(0)  # beyond the grid there is background
+    values = torch.tensor((0, *model.config.labels), dtype=torch.int32)
+    labels = Volume(values[seen.argmax(0)][None], image.grid, "labels")
+    outputs = {"labels": "labels.nii.gz", "doubt": "doubt.nii.gz"}
+    write_volume(labels, workspace / outputs["labels"])
+    write_volume(Volume(entropy(seen)[None].clamp_min(0), image.grid), workspace / outputs["doubt"])
+    report: dict = {"model": card.name}
+    if "truth" in request.inputs:
+        truth = read_volume(request.inputs["truth"], "labels", allow_degenerate=True)
+        image.grid.require_same(truth.grid, "the truth")
+        report["dice"] = {str(k): v for k, v in overlap(truth, labels, model.config.labels).per_label.items()}
+    warnings = [] if bool((labels.data != 0).any()) else ["Nothing was found in the image."]
+    return TaskOutcome(outputs, report, warnings)
+
+
+@lru_cache(maxsize=2)
+def _model(name: str, sha256: str) -> FineTuned:
+    """Kept between the requests of one worker; a model made anew under its name is loaded anew."""
+    return FineTuned.load(read_card(name))

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from SlicerSynthReg.request import Cancelled, Request, RequestError
+from SlicerSynthReg.run import run
+from SlicerSynthReg.tasks import finetune
+from SlicerSynthReg.volume.read import read_volume
+from SlicerSynthReg.volume.write import write_volume
+from SlicerSynthReg.weights.registry import available, read_card
+
+from .conftest import blobs
+
+
+def asked(tmp_path: Path, examples: Path, progress=lambda share, text: None, **more):
+    parameters = {"name": "blobs", "start": "none", "minutes": 5.0, "crop": 16, "crops": 1, "patience": 0, **more}
+    return run(Request("finetune", {"examples": str(examples)}, str(tmp_path / "out"), parameters), progress)
+
+
+@pytest.fixture
+def few_steps(monkeypatch) -> None:
+    """The plan is twelve steps, however fast the machine is, of a network of a few channels."""
+    from SlicerSynthReg.methods.finetune.model import FineTuned, FineTunedConfig
+    from SlicerSynthReg.nets.unet import UNetConfig
+
+    real = finetune._plan
+
+    def plan(folder, key, task, minutes):
+        made = real(folder, key, task, minutes)
+        return finetune.Plan(12, made.key)
+
+    def small(start, labels):
+        return FineTuned(FineTunedConfig(UNetConfig(1, 8, (8, 8)), labels))
+
+    monkeypatch.setattr(finetune, "_plan", plan)
+    monkeypatch.setattr(finetune, "start_model", small)
+
+
+def test_a_model_is_learned_listed_and_applied(tmp_path, a_folder_of_blobs, my_models, few_steps):
+    told: list[str] = []
+    result = asked(tmp_path, a_folder_of_blobs, lambda share, text: told.append(text), learning_rate=0.02)
+    assert sum("loss" in text for text in told) == 12 and any(text.startswith("checked, score") for text in told)
+    assert "blobs" in available() and not (my_models / "blobs.training").exists()
+    card = read_card("blobs")
+    assert card.architecture["labels"] == [2, 5] and not card.synthetic_training_only
+    assert result.report["trained_on"] == 2 and result.report["left_out"] == 1
+    assert set(result.outputs) == {"card", "curve", "log", "checks"}
+    image, labels = blobs(9, spacing=0.8)
+    write_volume(image, tmp_path / "new.nii.gz")
+    write_volume(labels, tmp_path / "truth.nii.gz")
+    inputs = {"image": str(tmp_path / "new.nii.gz"), "truth": str(tmp_path / "truth.nii.gz")}
+    applied = run(Request("segment", inputs, str(tmp_path / "segmented"), {"model": "blobs"}))
+    found = read_volume(applied.outputs["labels"], "labels")
+    assert found.grid.same_as(image.grid) and set(found.data.unique().tolist()) <= {0, 2, 5}
+    assert set(applied.report["dice"]) == {"2", "5"}
+    doubt = read_volume(applied.outputs["doubt"]).data
+    assert float(doubt.min()) >= 0 and float(doubt.max()) < 1.6
+
+
+def test_a_stopped_training_goes_on_where_it_was_checked_last(tmp_path, a_folder_of_blobs, my_models, few_steps):
+    def stop(share: float, text: str) -> None:
+        if text.startswith("step 6 "):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        asked(tmp_path, a_folder_of_blobs, stop)
+    assert not (tmp_path / "out").exists() and (my_models / "blobs.training" / "last.pt").exists()
+    assert "blobs" not in available()
+    told: list[str] = []
+    asked(tmp_path, a_folder_of_blobs, lambda share, text: told.append(text))
+    steps = [int(text.split()[1]) for text in told if text.startswith("step")]
+    assert steps == list(range(6, 13))
+
+
+def test_other_examples_begin_anew(tmp_path, a_folder_of_blobs, my_models, few_steps):
+    def stop(share: float, text: str) -> None:
+        if text.startswith("step 6 "):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        asked(tmp_path, a_folder_of_blobs, stop)
+    told: list[str] = []
+    asked(tmp_path, a_folder_of_blobs, lambda share, text: told.append(text), labels="5")
+    assert next(text for text in told if text.startswith("step")).startswith("step 1 ")
+    assert read_card("blobs").architecture["labels"] == [5]
+
+
+def test_it_ends_early_when_nothing_gets_better(tmp_path, a_folder_of_blobs, my_models, few_steps):
+    result = asked(tmp_path, a_folder_of_blobs, learning_rate=1e-6, patience=2)
+    checks = Path(result.outputs["checks"]).read_text().splitlines()
+    assert len(checks) - 1 < 12
+
+
+def test_one_example_scores_itself_and_says_so(tmp_path, a_folder_of_blobs, my_models, few_steps):
+    for n in (1, 2):
+        (a_folder_of_blobs / "images" / f"b{n}.nii.gz").unlink()
+    result = asked(tmp_path, a_folder_of_blobs)
+    assert result.report["left_out"] == 0 and "the scores are of what was learned from" in result.warnings[0]
+    assert "trained on" in next(iter(json.loads(Path(result.outputs["card"]).read_text())["scores"]))
+
+
+def test_what_cannot_be_trained_is_refused(tmp_path, a_folder_of_blobs, my_models, monkeypatch):
+    for more, message in (
+        ({"name": "my model?"}, "Found the name 'my model\\?', expected letters"),
+        ({"name": "synthmorph-brains"}, "is a model that ships"),
+        ({"start": "nobody"}, "Found no model named 'nobody'.*Or pass start none"),
+        ({"labels": "7"}, r"Found the label \[7\], expected some of \[2, 5\]"),
+    ):
+        with pytest.raises(RequestError, match=message):
+            asked(tmp_path, a_folder_of_blobs, **more)
+    monkeypatch.delenv("SYNTHREG_WEIGHTS")
+    with pytest.raises(RequestError, match="Found no folder for models of your own"):
+        asked(tmp_path, a_folder_of_blobs)
