@@ -9,9 +9,10 @@ from typing import Any, Callable
 
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
 from SlicerSynthReg.tasks.context_parameters import ContextParameters
+from SlicerSynthReg.tasks.contrast_parameters import ContrastParameters
 from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters, SegmentParameters
 from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
-from SlicerSynthReg.tasks.model import chosen_card, context_card, healthy_card, segmenter_card
+from SlicerSynthReg.tasks.model import chosen_card, context_card, contrast_card, healthy_card, segmenter_card
 from SlicerSynthReg.tasks.parameters import ApplyParameters, ParameterSpec, RegisterParameters, parameter_specs
 
 Task = Callable[[Request, Path, Progress], TaskOutcome]
@@ -61,6 +62,12 @@ def _context() -> Task:
     from SlicerSynthReg.tasks.context import context_task
 
     return context_task
+
+
+def _contrast() -> Task:
+    from SlicerSynthReg.tasks.contrast import contrast_task
+
+    return contrast_task
 
 
 def _finetune() -> Task:
@@ -130,6 +137,17 @@ TASKS: Mapping[str, TaskSpec] = {
         parameters=ContextParameters,
         load=_context,
         weights=lambda parameters: context_card(parameters["model"]).sha256,
+    ),
+    "contrast": TaskSpec(
+        help="Make a synthetic native CT from one with arterial contrast, or the other way round.",
+        inputs={
+            "image": InputSpec(f"CT of the abdomen, in HU: {_IMAGE}.", required=True),
+            "labels": InputSpec("Label map of organs on the image's grid; their HU are reported."),
+            "truth": InputSpec("A true CT of the kind that is made, on the image's grid; the error is reported."),
+        },
+        parameters=ContrastParameters,
+        load=_contrast,
+        weights=lambda parameters: contrast_card(parameters["model"]).sha256,
     ),
     "finetune": TaskSpec(
         help="Train a segmentation model of your own from a few annotated volumes, in a budget of minutes.",
