@@ -157,10 +157,11 @@ class ModuleManager(QtCore.QObject):
 
     def remove(self, name: str) -> None:
         self.moduleAboutToBeUnloaded.emit(name)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # usually nobody is connected any more
-            self.moduleAboutToBeUnloaded.disconnect()  # where a `cleanup` raised, its Widget still is
         del self._modules[name]
+        if not any(isinstance(module, ScriptedModule) for module in self._modules.values()):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # usually nobody is connected any more
+                self.moduleAboutToBeUnloaded.disconnect()  # where a `cleanup` raised, its Widget still is
         for attribute in (name.lower(), f"{name}Instance", f"{name}Widget"):
             if hasattr(slicer.modules, attribute):
                 delattr(slicer.modules, attribute)

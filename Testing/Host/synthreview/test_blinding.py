@@ -132,8 +132,9 @@ def test_the_key_stays_closed_until_all_have_finished(panel, tmp_path):
     assert not panel.is_visible("resultsText") and not panel["resultsText"].toPlainText()
     panel["reasonEdit"].text = "Anna has left"
     panel.click("unblindButton")
-    panel.wait_until(lambda: panel.is_visible("resultsText"), 60)
-    assert "Opened before these had finished: Anna" in panel.text("resultsText")
+    panel.wait_until(lambda: panel.is_enabled("unblindButton"), 120)
+    assert panel.text("readingNote") == "" and panel.is_visible("resultsText")
+    assert "Anna had not finished" in panel.text("resultsText")
     panel.click("startButton")
     panel.click("what_real")
     panel.choose("what_confidence", "2")

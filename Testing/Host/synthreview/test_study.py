@@ -57,7 +57,7 @@ def test_two_readers_read_forty_cases_one_of_them_killed_in_between(panel, tmp_p
         for part in ("pairs", "singles"):
             items = [item for item in schedule(study, reader) if item.part.name == part]
             right = sum(is_right(reader, item) for item in items)
-            assert any(cell.startswith(f"{right} / 20 = {5 * right} %") for cell in cells), (reader, part, right)
+            assert cells.count(f"{right} of 20") >= 1, (reader, part, right, cells)
 
 
 if __name__ == "__main__":
