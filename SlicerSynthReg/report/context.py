@@ -26,8 +26,11 @@ LIMITS = (
 
 
 class _Example(Protocol):
-    x: torch.Tensor
-    y: torch.Tensor
+    @property
+    def x(self) -> torch.Tensor: ...
+
+    @property
+    def y(self) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,8 @@ def context_page(report: ContextReport, picture: bytes, card: Card) -> str:
             for label, volume in report.volumes_ml.items()
         ]
         parts += ["<h2>What was found</h2>", table(("Label", "Volume", "Dice with the truth" if dice else ""), rows)]
-    rows = [(escape(n), f"{report.agreement[n]:.2f}" if n in report.agreement else "") for n in report.examples]
-    parts += ["<h2>The examples</h2>", table(("Example", "Dice with what the others say of it"), rows)]
+    agreed = [(escape(n), f"{report.agreement[n]:.2f}" if n in report.agreement else "") for n in report.examples]
+    parts += ["<h2>The examples</h2>", table(("Example", "Dice with what the others say of it"), agreed)]
     parts += ["<h2>Limits</h2>", _list((*LIMITS, card.limits)), "<h2>Time</h2>"]
     parts.append(table(("Stage", ""), [(escape(n), f"{s:.1f} s") for n, s in report.stages.items()], "pairs"))
     settings = [(escape(name), escape(str(value))) for name, value in report.settings.items()]
@@ -113,7 +116,7 @@ def context_picture(
     where = found if masks and bool(found.any()) else torch.stack([e.y.amax(0) for e in examples]).amax(0) > 0.5
     at = where.nonzero().float().mean(0).round().int().tolist() if bool(where.any()) else [n // 2 for n in x.shape]
     below = min(SHOWN, len(examples))
-    figure = Figure(figsize=(12, 8.2 if masks else 8.2), facecolor="black")
+    figure = Figure(figsize=(12, 8.2), facecolor="black")
     FigureCanvasAgg(figure)
     for place, axis in enumerate((2, 1, 0)):
         for half, kind in enumerate(("target", "answer")):

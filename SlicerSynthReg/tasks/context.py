@@ -69,7 +69,7 @@ def context_task(request: Request, workspace: Path, progress: Progress) -> TaskO
     watch.stage("writing", 0.92)
     answer = _on_target(found, frame, target[0], through)
     alike = sum(likeness(x[0], e.x[0]) for e in frame.examples) / len(frame.examples)
-    truth = _truth(request, answer.volume, frame)
+    dice, psnr = _compared(request, answer.volume, frame)
     outputs = {"labels" if frame.labels else "image": "labels.nii.gz" if frame.labels else "image.nii.gz"}
     write_volume(answer.volume, workspace / next(iter(outputs.values())))
     if answer.doubt is not None:
@@ -86,8 +86,8 @@ def context_task(request: Request, workspace: Path, progress: Progress) -> TaskO
         agreement=agreement,
         volumes_ml=_volumes(answer.volume, frame),
         roughness=_roughness(found, frame, config),
-        dice=truth.get("dice"),
-        psnr=truth.get("psnr"),
+        dice=dice,
+        psnr=psnr,
         settings=dataclasses.asdict(parameters),
         stages={name: round(seconds, 3) for name, seconds in watch.seconds.items()},
         warnings=(*frame.notes, *(f"Target: {text}" for text in notes), *_warnings(alike, frame, agreement, found)),
@@ -149,10 +149,10 @@ def _on_target(found: torch.Tensor, frame: Frame, target: Volume, through: Trans
     best, which = shares.max(0)
     values = torch.tensor(frame.labels, dtype=torch.int32)[which]
     labels = torch.where(best > 0.5, values, torch.zeros_like(values))[None]
-    return Answer(Volume(labels, target.grid, "labels"), Volume(entropy(best)[None], target.grid))
+    return Answer(Volume(labels, target.grid, "labels"), Volume(doubt_of(best)[None], target.grid))
 
 
-def entropy(p: torch.Tensor) -> torch.Tensor:
+def doubt_of(p: torch.Tensor) -> torch.Tensor:
     """Of a yes with probability p, in bits: 0 where certain, 1 at one half."""
     p = p.clamp(1e-6, 1 - 1e-6)
     return -(p * p.log2() + (1 - p) * (1 - p).log2())
@@ -195,19 +195,19 @@ def _volumes(answer: Volume, frame: Frame) -> dict[str, float]:
     return {str(value): round(int((answer.data == value).sum()) * voxel, 3) for value in frame.labels}
 
 
-def _truth(request: Request, answer: Volume, frame: Frame) -> dict[str, dict[str, float] | float]:
+def _compared(request: Request, answer: Volume, frame: Frame) -> tuple[dict[str, float] | None, float | None]:
     """Dice of each label, or PSNR over the truth's range, where the truth was given."""
     if "truth" not in request.inputs:
-        return {}
+        return None, None
     if frame.labels:
         truth = read_volume(request.inputs["truth"], "labels", allow_degenerate=True)
         answer.grid.require_same(truth.grid, "the truth")
-        return {"dice": {str(k): v for k, v in overlap(truth, answer, labels=frame.labels).per_label.items()}}
+        return {str(k): v for k, v in overlap(truth, answer, labels=frame.labels).per_label.items()}, None
     truth = read_volume(request.inputs["truth"])
     answer.grid.require_same(truth.grid, "the truth")
     error = float(((truth.data[:1] - answer.data) ** 2).mean())
     reach = float(truth.data[:1].max() - truth.data[:1].min())
-    return {"psnr": 10 * math.log10(reach**2 / max(error, 1e-12 * reach**2))}
+    return None, 10 * math.log10(reach**2 / max(error, 1e-12 * reach**2))
 
 
 def _warnings(alike: float, frame: Frame, agreement: dict[str, float], found: torch.Tensor) -> list[str]:

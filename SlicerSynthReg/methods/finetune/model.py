@@ -32,7 +32,8 @@ class FineTunedConfig:
 
 def net_config(values: dict[str, Any]) -> UNetConfig:
     """From a card's JSON, whose lists become tuples."""
-    return UNetConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    plain: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return UNetConfig(**plain)
 
 
 class FineTuned(nn.Module):

@@ -156,14 +156,14 @@ class ProbabilisticUNet(Segmenter):
         y = one_annotator(annotations, generator)
         one_hot = F.one_hot(y, self.config.net.outputs).movedim(-1, 1).to(image)
         prior, posterior = self.prior(image), self.posterior(torch.cat([image, one_hot], 1))
-        logits = self._logits(self._features(image), drawn(*posterior, generator))
+        logits = self._logits(self._features(image), drawn(posterior, generator))
         divergence = gaussian_divergence(*posterior, *prior).mean()
         # the paper's likelihood sums over pixels, its loss averages: beta is for the average
         return F.cross_entropy(logits, y) + self.config.beta * divergence
 
     def samples(self, image: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
         features, prior = self._features(image), self.prior(image)
-        logits = [self._logits(features, drawn(*prior, generator)) for _ in range(count)]
+        logits = [self._logits(features, drawn(prior, generator)) for _ in range(count)]
         return torch.softmax(torch.stack(logits), 2)
 
     def _features(self, image: torch.Tensor) -> torch.Tensor:
@@ -175,8 +175,9 @@ class ProbabilisticUNet(Segmenter):
         return self.combine(torch.cat([features, everywhere], 1))
 
 
-def drawn(mean: torch.Tensor, log_variance: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def drawn(gaussian: tuple[torch.Tensor, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
     """One z ~ N(mean, exp(log_variance)) for each row, through which gradients pass."""
+    mean, log_variance = gaussian
     noise = torch.randn(mean.shape, generator=generator).to(mean)
     return mean + noise * torch.exp(0.5 * log_variance)
 
