@@ -159,10 +159,12 @@ def _slopes(
 
 def _added(x: torch.Tensor, h: float, weights: tuple[Fraction, ...], k: list[torch.Tensor]) -> torch.Tensor:
     """x + h sum of weights k."""
+    total = None
     for weight, slope in zip(weights, k):
         if weight:
-            x = torch.add(x, slope, alpha=h * float(weight))
-    return x
+            amount = h * float(weight)
+            total = torch.add(x, slope, alpha=amount) if total is None else total.add_(slope, alpha=amount)
+    return x if total is None else total
 
 
 def _adams_bashforth(f: Field, x: torch.Tensor, start: float, h: float, steps: int) -> torch.Tensor:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch.nn import functional as F
@@ -24,8 +25,8 @@ from SlicerSynthReg.space.smoothing import box_mean
 Faces = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """One tensor an axis: (B, I + 1, J, K), (B, I, J + 1, K), (B, I, J, K + 1), outer faces included."""
 
-CFL = 1.0
-"""Largest time step times a voxel's total rate of exchange; the integrator is stable to 1.6."""
+CFL = 1.5
+"""Largest time step times a voxel's total rate of exchange; the integrator is stable to 1.65."""
 
 
 def curl_on_faces(psi: torch.Tensor, domain: torch.Tensor | None = None) -> Faces:
@@ -91,25 +92,37 @@ class Transport:
             to_far.append((d + v.clamp_min(0)) * opened)
         return cls(tuple(to_near), tuple(to_far))
 
+    @cached_property
+    def _stencil(self) -> tuple[torch.Tensor, list[tuple[int, torch.Tensor, torch.Tensor]]]:
+        """Each voxel's loss per unit time, and for each axis the stride in the flat array and what a voxel takes from
+        the next and gives to it; zero where there is no face, so that shifts of the flat array need no borders."""
+        near, far = (
+            [F.pad(face, [n for a in (2, 1, 0) for n in (0, int(a == axis))]) for axis, face in enumerate(faces)]
+            for faces in (self.to_near, self.to_far)
+        )
+        strides = [near[0].stride(1 + axis) for axis in range(3)]
+        loss = torch.zeros_like(near[0]).flatten()
+        shifts = []
+        for stride, take, give in zip(strides, (n.flatten() for n in near), (f.flatten() for f in far)):
+            loss += take
+            loss[stride:] += give[: len(give) - stride]
+            shifts.append((stride, take[: len(take) - stride], give[: len(give) - stride]))
+        return -loss, shifts
+
     def slope(self, p: torch.Tensor) -> torch.Tensor:
         """dP/dt: (B, I, J, K) -> the same."""
-        total = torch.zeros_like(p)
-        for axis, (near, far) in enumerate(zip(self.to_near, self.to_far)):
-            dim, n = 1 + axis, p.shape[1 + axis]
-            step = p.narrow(dim, 1, n - 1) - p.narrow(dim, 0, n - 1)
-            total.narrow(dim, 0, n - 1).addcmul_(near, step)
-            total.narrow(dim, 1, n - 1).addcmul_(far, step, value=-1)
-        return total
+        loss, shifts = self._stencil
+        flat = p.reshape(-1)
+        total = flat * loss
+        for stride, take, give in shifts:
+            count = len(take)
+            total[:count].addcmul_(take, flat[stride:])
+            total[stride:].addcmul_(give, flat[:count])
+        return total.view(p.shape)
 
     def rates(self) -> torch.Tensor:
         """(B,) each row's fastest rate at which a voxel exchanges with its neighbours; 1 / rate is the CFL limit."""
-        shape = [n + (axis == 0) for axis, n in enumerate(self.to_near[0].shape[1:])]
-        total = self.to_near[0].new_zeros((len(self.to_near[0]), *shape))
-        for axis, (near, far) in enumerate(zip(self.to_near, self.to_far)):
-            dim, n = 1 + axis, total.shape[1 + axis]
-            total.narrow(dim, 0, n - 1).add_(near)
-            total.narrow(dim, 1, n - 1).add_(far)
-        return total.flatten(1).amax(1)
+        return -self._stencil[0].view(len(self.to_near[0]), -1).amin(1)
 
     def advance(self, p: torch.Tensor, times: torch.Tensor, rtol: float = 1e-3, atol: float = 1e-4) -> AdaptiveSolution:
         """P (B, I, J, K) after each row's own time (B,): Dormand-Prince, no step beyond the CFL limit."""

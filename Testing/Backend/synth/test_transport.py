@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from SlicerSynthReg.synth.pathology.transport import Transport, curl_on_faces, depth, divergence
+from SlicerSynthReg.synth.pathology.transport import CFL, Transport, curl_on_faces, depth, divergence
 from SlicerSynthReg.synth.perlin import perlin
 
 
@@ -156,7 +156,7 @@ def test_no_step_exceeds_the_cfl_limit_and_each_row_has_its_own_time():
     p = a_ball(16, 0.4).repeat(2, 1, 1, 1).float()
     times = torch.tensor([0.2, 0.7])
     found = transport.advance(p, times)
-    assert found.accepted >= float((transport.rates() * times).max())
+    assert found.accepted >= float((transport.rates() * times).max()) / CFL
     for row in range(2):
         alone = Transport(
             tuple(f[row : row + 1] for f in transport.to_near), tuple(f[row : row + 1] for f in transport.to_far)
