@@ -27,7 +27,7 @@ _UNEVEN = 0.05
 
 def read_dicom(folder: Path, wanted: str | None, interpolate_gaps: bool, max_bytes: int | None) -> Raster:
     """The one image series under `folder`, or the one asked for; see read_volume for the options."""
-    slices = _sorted(_without_copies(_chosen(_series_under(folder), wanted)))
+    slices = series_slices(folder, wanted)
     first = slices[0]
     require_memory((first.Columns, first.Rows, len(slices)), 4, max_bytes)
     origins = np.array([[float(x) for x in s.ImagePositionPatient] for s in slices])
@@ -41,9 +41,16 @@ def read_dicom(folder: Path, wanted: str | None, interpolate_gaps: bool, max_byt
     values = np.stack([_pixels(s) for s in slices], axis=-1)
     if gaps:
         values, origins = _evenly(values, origins, along)
-    grid = _grid(first, origins)
+    grid = slices_grid(first, origins)
     name = f"{first.get('Modality', 'image')} series {first.get('SeriesNumber', '')}".strip()
     return Raster(values[..., None], grid, name)
+
+
+def series_slices(folder: Path, wanted: str | None = None) -> list[pydicom.Dataset]:
+    """Headers of the one image series under `folder`, or of the one asked for, in order along the slices' normal.
+
+    Errors: VolumeError for several series, for kinds of slice in one, for two slices at one place."""
+    return _sorted(_without_copies(_chosen(_series_under(folder), wanted)))
 
 
 def _series_under(folder: Path) -> dict[str, list[pydicom.Dataset]]:
@@ -192,7 +199,8 @@ def _evenly(values: np.ndarray, origins: np.ndarray, along: np.ndarray) -> tuple
     return filled, even
 
 
-def _grid(first: pydicom.Dataset, origins: np.ndarray) -> Grid:
+def slices_grid(first: pydicom.Dataset, origins: np.ndarray) -> Grid:
+    """Where evenly spaced slices lie, from the header of the first and their origins (N, 3) LPS mm."""
     down, across = (float(x) for x in first.PixelSpacing)
     row, column = _orientation(first)
     step = float(first.get("SpacingBetweenSlices") or first.get("SliceThickness") or 1.0) * _normal(first)
