@@ -63,8 +63,8 @@ def write_derived_series(
     if not grid.same_as(volume.grid, 0.05):
         raise VolumeError(
             f"Found a volume of {' x '.join(map(str, volume.grid.shape))} voxels that does not lie on the slices of "
-            f"the source series ({' x '.join(map(str, grid.shape))}), expected the same grid. Choose the series that it "
-            "was computed from, or resample it to that series first."
+            f"the source series ({' x '.join(map(str, grid.shape))}), expected the same grid. Choose the series that "
+            "it was computed from, or resample it to that series first."
         )
     stored = np.rint(np.clip(volume.data[0].cpu().numpy(), _LOW_HU, _HIGH_HU)).astype(np.int16)
     out = Path(out)

@@ -21,8 +21,8 @@ ROWS, COLUMNS, SLICES = 9, 12, 5
 REQUIRED = (  # type 1 of the modules of CT Image Storage that always apply (PS3.3 A.3, C.7.1.1 to C.8.2.1, C.12.1)
     "StudyInstanceUID", "Modality", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType", "PixelSpacing",
     "ImageOrientationPatient", "ImagePositionPatient", "SamplesPerPixel", "PhotometricInterpretation", "Rows",
-    "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData", "RescaleIntercept", "RescaleSlope",
-    "SOPClassUID", "SOPInstanceUID",
+    "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData", "RescaleIntercept",
+    "RescaleSlope", "SOPClassUID", "SOPInstanceUID",
 )  # fmt: skip
 PRESENT = (  # type 2: there, though perhaps empty
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "ReferringPhysicianName",
@@ -170,7 +170,7 @@ def test_another_grid_labels_and_a_folder_in_use_are_refused(a_study, tmp_path):
         write_derived_series(Volume(volume.data.int(), volume.grid, "labels"), a_study[0], tmp_path / "out", "x")
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "mine.txt").write_text("keep")
-    with pytest.raises(VolumeError, match="new or empty folder"):
+    with pytest.raises(VolumeError, match="empty or new folder"):
         write_derived_series(volume, a_study[0], tmp_path / "used", "x")
     assert not (tmp_path / "out").exists() and (tmp_path / "used" / "mine.txt").read_text() == "keep"
 
