@@ -1,7 +1,8 @@
-"""UNA's training: `synthreg train healthy`."""
+"""UNA's training, `synthreg train healthy`, and what makes a model of it, `synthreg train ship-healthy`."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Optional
 
@@ -9,6 +10,7 @@ import torch
 import typer
 
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
+from SlicerSynthReg.methods.una.model import UNA
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.smoothing import gaussian
 from SlicerSynthReg.space.transform import resample
@@ -16,9 +18,10 @@ from SlicerSynthReg.synth.healthy import Labelling
 from SlicerSynthReg.train.healthy_task import ABLATIONS, HealthyTask, HealthyTaskConfig, People, Person
 from SlicerSynthReg.train.loop import Task
 from SlicerSynthReg.train.mirrors import compared, mirror_of
-from SlicerSynthReg.train.training import DEVICE, label_maps, training
+from SlicerSynthReg.train.ship import Provenance
+from SlicerSynthReg.train.training import DEVICE, app, label_maps, training
 from SlicerSynthReg.volume.read import read_volume
-from SlicerSynthReg.weights.registry import read_card
+from SlicerSynthReg.weights.registry import Card, read_card, save_model
 
 MARGIN_VOX = 60
 UNSEEN_MASKS = 5
@@ -43,6 +46,32 @@ def healthy(
     if start:
         task.model.start_from(SynthMorph.load(read_card(start)).net.state_dict())
     return task
+
+
+@app.command("ship-healthy")
+def ship_healthy(
+    name: str = typer.Argument(..., help="Name of the model, such as una-brains."),
+    training: Path = typer.Option(..., help="Folder of the training."),
+    provenance: Path = typer.Option(..., help="JSON file with what the card must say of data, use, limits and scores."),
+    to: Path = typer.Option(..., help="Folder for the card and the weights."),
+) -> None:
+    """Best checkpoint of a training of the healthy brain -> a card and half-precision weights."""
+    model = trained(training)
+    entries = dataclasses.asdict(Provenance.read(provenance))
+    card = Card(name=name, method="UNA", architecture=model.config.to_card(), sha256="", **entries)
+    typer.echo(str(save_model(card, model.state_dict(), to)))
+
+
+def trained(folder: Path) -> UNA:
+    """The best averaged network of a training, of whichever ablation."""
+    path = folder / "best.pt"
+    if not path.exists():
+        raise typer.BadParameter(f"Found no best.pt in {folder.name}, expected a training that was validated once.")
+    state = torch.load(path, weights_only=True, map_location="cpu")["model"]
+    paired = state["net.stem.0.weight"].shape[1] == 2
+    model = UNA(HealthyTaskConfig().ablated("none" if paired else "single").net)
+    model.load_state_dict(state)
+    return model.eval()
 
 
 def people_of(labels: Path, lesions: Path | None, held_out: int, config: HealthyTaskConfig) -> People:
