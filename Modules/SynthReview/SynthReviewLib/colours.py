@@ -56,7 +56,7 @@ class ScaleBar:
             text.ShadowOn()
 
     def show(self, table: vtk.vtkLookupTable, title: str) -> None:
-        """table: as `diverging` makes it, opaque; the bar takes its range."""
+        """table: as `diverging` makes it, opaque; the bar takes its range. title: short, it is not wrapped."""
         low, high = table.GetRange()
         self._bar.SetLabelFormat("%.0f" if high - low > 20 else "%.2f")
         self._bar.SetLookupTable(table)

@@ -58,6 +58,7 @@ class ComparePanel:
             self._comparison.stop()
             self._shortcuts.disable()
             self._probe.follow(None)
+            self._ui.statusLabel.text = ""
             return
         self._shortcuts.enable()
         self._probe.follow(parameters)

@@ -25,6 +25,7 @@ class Comparison:
         self._views: list[ComparedView] = []
         self._parameters: SynthReviewParameterNode | None = None
         self._shown: tuple = ()
+        self._labels: slicer.vtkMRMLLabelMapVolumeNode | None = None
         self._offset_mm = (0.0, 0.0)
         self._grid = Grid()
         self._windows = LinkedWindows(self._redraw)
@@ -39,7 +40,11 @@ class Comparison:
         if images != self._shown:
             self._shown = images
             self._place()
-        self._windows.watch([image for image in images if image is not None], parameters.linkWindows)
+        labels = _label_map(parameters)
+        if labels is not self._labels:
+            self._labels = labels
+            slicer.util.setSliceViewerLayers(label=labels)
+        self._windows.watch([image for image in dict.fromkeys(images) if image is not None], parameters.linkWindows)
         self._second_is_seen = True
         if parameters.mode is Mode.FLICKER and self._comparable():
             self._flicker.start(round(1000 / parameters.flickerHz))
@@ -63,7 +68,7 @@ class Comparison:
             for composite in _composites():
                 composite.SetForegroundOpacity(self._parameters.opacity)
         self._views = []
-        self._parameters = None
+        self._parameters = self._labels = None
         self._shown = ()
 
     def swap(self) -> None:
@@ -118,13 +123,13 @@ class Comparison:
         windows = tuple(window_of(image) for image in self._shown)
         (window, _level), (other, other_level) = windows
         normalised = parameters.units is Units.WINDOW
-        limit = parameters.range / 100 * (1.0 if normalised else window)
+        limit = parameters.range if normalised else parameters.range / 100 * window
         return Look(
             mode=parameters.mode,
             region=self._region(),
             windows=windows if normalised else None,
             limit=limit,
-            difference_title=_("B - A, share of window") if normalised else _("B - A"),
+            difference_title=_("B - A, %") if normalised else _("B - A"),
             contour=other_level + (parameters.contour / 100 - 0.5) * other,
             transform=parameters.transform if parameters.showJacobian else None,
             change_title=_("Jacobian"),
@@ -149,3 +154,9 @@ class Comparison:
 
 def _composites() -> list[slicer.vtkMRMLSliceCompositeNode]:
     return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+
+
+def _label_map(parameters: SynthReviewParameterNode) -> slicer.vtkMRMLLabelMapVolumeNode | None:
+    """For the views' label layer; a segmentation shows itself."""
+    labels = parameters.labels
+    return labels if labels is not None and labels.IsA("vtkMRMLLabelMapVolumeNode") else None

@@ -31,7 +31,7 @@ class Difference:
     ) -> vtk.vtkAlgorithmOutput | None:
         """The coloured image; None where a layer is empty or has more than one value a voxel.
 
-        windows: (window, level) of A and of B by which each is normalised; None for the values as they are.
+        windows: (window, level) of A and of B in per cent of which each is counted; None for the values as they are.
         """
         layers = (logic.GetBackgroundLayer(), logic.GetForegroundLayer())
         if any(layer is None or not _is_scalar(layer.GetVolumeNode()) for layer in layers):
@@ -40,9 +40,9 @@ class Difference:
             reslice = layer.GetReslice()
             self._scaled[n].SetInputConnection(reslice.GetOutputPort(0))
             self._within[n].SetStencilConnection(reslice.GetOutputPort(1))
-            window, level = windows[n] if windows else (1.0, 0.5)
+            window, level = windows[n] if windows else (100.0, 50.0)
             self._scaled[n].SetShift(window / 2 - level)
-            self._scaled[n].SetScale(1.0 / window)
+            self._scaled[n].SetScale(100.0 / window)
         self._colours.SetLookupTable(table)
         return self._colours.GetOutputPort()
 

@@ -43,6 +43,12 @@ class LandmarkForm(VTKObservationMixin):
         """Point -> R, A, S mm in the world; None where it was not placed."""
         return {point: self._position(point) for point in self._question.points}
 
+    def bring_back(self) -> None:
+        """Into the scene, with its points, where somebody has closed the scene meanwhile."""
+        if self._node.GetScene() is None:
+            slicer.mrmlScene.AddNode(self._node)
+            self._node.CreateDefaultDisplayNodes()
+
     def stop_placing(self) -> None:
         self._wanted = ""
         interaction = slicer.app.applicationLogic().GetInteractionNode()

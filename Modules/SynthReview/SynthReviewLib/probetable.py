@@ -12,6 +12,8 @@ from SynthRegLib.review import SynthReviewParameterNode
 from SynthReviewLib.probe import Found, probe
 
 _NOTHING = "-"
+_ROW = 24
+"""Pixels."""
 
 
 class ProbeTable(VTKObservationMixin):
@@ -27,6 +29,8 @@ class ProbeTable(VTKObservationMixin):
         table.setVerticalHeaderLabels(list(rows))
         table.horizontalHeader().setVisible(False)
         table.horizontalHeader().setStretchLastSection(True)
+        table.verticalHeader().setDefaultSectionSize(_ROW)
+        table.setFixedHeight(_ROW * len(rows) + 4)
         for row in range(len(rows)):
             table.setItem(row, 0, qt.QTableWidgetItem(_NOTHING))
 

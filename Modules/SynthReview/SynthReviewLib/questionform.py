@@ -36,8 +36,10 @@ class QuestionForm:
     def enable(self, on: bool) -> None:
         """Off while the case is not on the screen."""
         self._frame.enabled = on
-        if not on:
-            for landmarks in self._landmarks:
+        for landmarks in self._landmarks:
+            if on:
+                landmarks.bring_back()
+            else:
                 landmarks.stop_placing()
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ it is shown, with nothing that tells what a case is.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from SynthReviewLib.blindness import Blindness
 from SynthReviewLib.caseviews import CaseViews
 from SynthReviewLib.questionform import QuestionForm
 from SynthReviewLib.resultsview import ResultsView
+from SynthReviewLib.shortcuts import Shortcuts
 
 _TICK_MS = 200
 
@@ -45,6 +47,7 @@ class ReadingPanel:
         ui.nextCaseButton.connect("clicked(bool)", self._on_next)
         ui.pauseButton.connect("clicked(bool)", self._on_pause)
         ui.leaveButton.connect("clicked(bool)", self.stop)
+        self._shortcuts = Shortcuts({"Ctrl+Return": ui.nextCaseButton.click})
         self._show_pages()
 
     @property
@@ -70,6 +73,7 @@ class ReadingPanel:
         self._reading = None
         self._views.close()
         self._blindness.lift()
+        self._shortcuts.disable()
         self._show_pages()
         self._changed(False)
 
@@ -102,6 +106,7 @@ class ReadingPanel:
         recovered = self._reading.recovered
         self._changed(True)
         self._blindness.put_on()
+        self._shortcuts.enable()
         self._show_pages()
         self._say(
             _("Slicer ended during the last answer. All answers that you gave before are there.") if recovered else ""
@@ -145,8 +150,11 @@ class ReadingPanel:
         self._answer(timed_out=False)
 
     def _answer(self, timed_out: bool) -> None:
+        answers = self._form.answers()
+        if timed_out:
+            answers = _sound(answers, self._reading.current)
         try:
-            self._reading.answer(self._form.answers(), timed_out=timed_out)
+            self._reading.answer(answers, timed_out=timed_out)
         except (StudyError, OSError) as error:
             self._ui.answerNote.text = str(error)
             return
@@ -206,3 +214,12 @@ class ReadingPanel:
 
     def _say(self, text: str) -> None:
         self._ui.readingNote.text = text
+
+
+def _sound(answers: dict[str, Any], item: Item) -> dict[str, Any]:
+    """Those that count as answers; None for what was only half entered."""
+    kept = dict.fromkeys(answers)
+    for question in item.part.questions:
+        with contextlib.suppress(StudyError):
+            kept[question.name] = question.checked(answers[question.name])
+    return kept

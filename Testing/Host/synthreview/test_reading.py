@@ -108,7 +108,7 @@ def test_grades_text_and_points_are_entered(panel, tmp_path):
 
 
 def test_a_pause_hides_the_case_and_stops_the_clock(panel, tmp_path):
-    study = write_study(tmp_path / "study", singles=1)
+    study = write_study(tmp_path / "study", singles=1, questions=(WHAT, PLACES))
     begin(panel, study, "Anna")
     panel.click("what_real")
     panel.click("pauseButton")
@@ -125,6 +125,7 @@ def test_a_pause_hides_the_case_and_stops_the_clock(panel, tmp_path):
     close_scene()
     panel.click("pauseButton")
     assert views.pixels("Red").max() > 0, "loaded again after the scene was closed"
+    assert slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode"), "so are the points"
     assert [entry["kind"] for entry in logged(study, "pause")] == ["pause", "pause"]
 
 
@@ -132,6 +133,7 @@ def test_when_the_time_is_over_what_was_entered_is_kept(panel, tmp_path):
     study = write_study(tmp_path / "study", singles=2, questions=(QUALITY, WHAT), limit=1.0)
     begin(panel, study, "Anna")
     panel.click("quality_3")
+    panel.click("what_real")  # and not how sure: half an answer is none
     panel.wait_until(lambda: panel.text("caseLabel") == "Case 2 of 2", 10)
     assert panel.text("readingNote").startswith("The time for that case was over")
     [entry] = logged(study)[:1]
