@@ -25,6 +25,7 @@ from SlicerSynthReg.tasks.model import contrast_card
 from SlicerSynthReg.tasks.parameters import recorded
 from SlicerSynthReg.tasks.stopwatch import Stopwatch
 from SlicerSynthReg.volume.axial import AxialView, axial_slab
+from SlicerSynthReg.volume.dicom_export import write_derived_series
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
 from SlicerSynthReg.weights.registry import read_card
@@ -68,6 +69,11 @@ def contrast_task(request: Request, workspace: Path, progress: Progress) -> Task
         inputs = _only(inputs, config.only)
     watch.stage("writing", 0.87)
     outputs = _write(parameters, found, workspace)
+    if parameters.dicom:
+        source = Path(request.inputs["image"])
+        told = f"{parameters.to} CT by {card.name}"
+        files = write_derived_series(found.image, source, workspace / "dicom", told, parameters.series)
+        outputs["dicom"] = str(files[0])
     watch.stage("measuring", 0.95)
     report = _measured(request, parameters, inputs, found, card.name, device)
     watch.end()
@@ -92,7 +98,8 @@ def _only(inputs: Inputs, at: int) -> Inputs:
     def cut(volume: Volume | None) -> Volume | None:
         return volume and axial_slab(volume, at, at + 1)
 
-    return Inputs(axial_slab(inputs.image, at, at + 1), cut(inputs.labels), cut(inputs.truth))
+    image = axial_slab(inputs.image, at, at + 1)
+    return dataclasses.replace(inputs, image=image, labels=cut(inputs.labels), truth=cut(inputs.truth))
 
 
 def _write(parameters: ContrastParameters, found: Translation, folder: Path) -> dict[str, str]:
@@ -125,7 +132,9 @@ def _measured(
         change_hu=float(change[body].mean()) if body.any() else 0.0,
         kept_hu={name: float(change[where].median()) for name, where in kept.items() if where.any()},
         cycle_hu=None if found.cycle is None or not soft.any() else float(found.cycle.data[0][soft].mean()),
+        phase=inputs.phase,
         truth=_truth(view, inputs, after),
+        warnings=inputs.warnings,
         peak_memory_mb=peak_memory_mb(),
         device=device,
         version=version_of_synthreg(),

@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from SlicerSynthReg.request import Request, RequestError
+from SlicerSynthReg.evaluate.ct_check import CTCheck, check_ct
+from SlicerSynthReg.request import Request, RequestError, Suggestion
 from SlicerSynthReg.tasks.contrast_parameters import ContrastParameters
 from SlicerSynthReg.volume.axial import AxialView
 from SlicerSynthReg.volume.read import read_volume
-from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.volume.volume import Volume, VolumeError
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """image: CT in HU, one channel. labels, truth: on its grid."""
+    """image: CT in HU, one channel. labels, truth: on its grid. phase: what the image looks like, "native", "contrast"
+    or "unknown". warnings: for the reader."""
 
     image: Volume
+    phase: str
+    warnings: tuple[str, ...]
     labels: Volume | None
     truth: Volume | None
 
@@ -24,6 +28,7 @@ class Inputs:
 def read_inputs(request: Request, parameters: ContrastParameters) -> Inputs:
     """RequestError and VolumeError in plain words."""
     path = Path(request.inputs["image"])
+    _require_dicom(path, parameters)
     image = read_volume(
         path,
         frame=parameters.frame,
@@ -38,7 +43,36 @@ def read_inputs(request: Request, parameters: ContrastParameters) -> Inputs:
         raise RequestError(
             f"Found slice = {parameters.slice} for an image of {count} axial slices, expected 1 to {count}."
         )
-    return Inputs(image, labels, truth)
+    try:
+        found = check_ct(image, labels)
+    except VolumeError as error:
+        raise VolumeError(error.text, error.way_out, path) from error
+    return Inputs(image, found.phase, (*found.warnings, *_doubts(found, parameters.to)), labels, truth)
+
+
+def _doubts(found: CTCheck, to: str) -> list[str]:
+    """Where the image looks like another phase than the model was made for."""
+    why = ", ".join(found.reasons)
+    if found.phase == to:
+        looks = "native" if to == "native" else "as after contrast"
+        return [f"The image looks {looks} already ({why}); it was taken for the other kind, as asked."]
+    if to == "native" and found.timing.startswith("portal"):
+        return [f"The contrast looks {found.timing} ({why}); the models are made for the arterial phase."]
+    return []
+
+
+def _require_dicom(path: Path, parameters: ContrastParameters) -> None:
+    """RequestError where a DICOM series was asked for that has no source to refer to."""
+    if not parameters.dicom:
+        return
+    no_dicom = Suggestion("dicom", False, "write no DICOM")
+    if not path.is_dir():
+        raise RequestError(
+            "Found a file, expected the folder with the DICOM series that the new one is to refer to. Give the folder.",
+            suggestion=no_dicom,
+        )
+    if parameters.slice is not None:
+        raise RequestError("Found dicom with a preview of one slice, expected the whole series.", suggestion=no_dicom)
 
 
 def _beside(request: Request, name: str, image: Volume) -> Volume | None:

@@ -25,6 +25,7 @@ class ContrastParameters:
     pixel_mm: float | None = parameter(
         float, None, "Pixels that the network sees, in mm, if the image's are finer; default: the model's.", low=0.1
     )
+    dicom: bool = parameter(bool, False, "Write the result as a DICOM series too; the input must be a DICOM folder.")
     batch: int = parameter(int, 8, "Slices at once; fewer need less memory.", low=1, changes_result=False)
     device: str = parameter(
         str,

@@ -48,3 +48,32 @@ def a_ct(tmp_path) -> Path:
     path = tmp_path / "a patient's scan.nii.gz"
     nibabel.save(nibabel.Nifti1Image(hu.round().astype(np.int16), np.diag([-4.0, -4.0, 5.0, 1.0])), path)
     return path
+
+
+@pytest.fixture
+def a_dicom_ct(tmp_path, a_ct) -> Path:
+    """The same body as a DICOM series of nine slices, stored with an intercept of -1024."""
+    import pydicom
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+    folder = tmp_path / "series"
+    folder.mkdir()
+    values = np.asarray(nibabel.load(a_ct).dataobj).astype(int) + 1024
+    study, series, frame = (generate_uid() for _ in range(3))
+    for k in range(values.shape[2]):
+        one = pydicom.Dataset()
+        one.file_meta = pydicom.dataset.FileMetaDataset()
+        one.file_meta.TransferSyntaxUID, one.file_meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, CTImageStorage
+        one.SOPClassUID, one.SOPInstanceUID = CTImageStorage, generate_uid()
+        one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
+        one.StudyInstanceUID, one.SeriesInstanceUID, one.FrameOfReferenceUID = study, series, frame
+        one.PatientName, one.PatientID, one.Modality, one.SeriesNumber, one.InstanceNumber = "A^B", "7", "CT", 3, k + 1
+        one.ImagePositionPatient, one.ImageOrientationPatient = [0, 0, 5.0 * k], [1, 0, 0, 0, 1, 0]
+        one.PixelSpacing, one.SliceThickness = [4, 4], 5
+        one.RescaleSlope, one.RescaleIntercept = 1, -1024
+        one.Columns, one.Rows = values.shape[:2]
+        one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
+        one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 1
+        one.PixelData = values[:, :, k].T.astype("<i2").tobytes()
+        one.save_as(folder / f"{k:02d}.dcm", enforce_file_format=True)
+    return folder

@@ -111,6 +111,58 @@ def test_what_cannot_be_is_refused(a_shipped_model, a_ct, tmp_path, parameters, 
     assert not (tmp_path / "out").exists()
 
 
+def test_an_mr_and_a_shifted_ct_are_refused_before_anything_is_made(a_shipped_model, a_ct, tmp_path):
+    a_shipped_model()
+    source = nibabel.load(a_ct)
+    for name, values, told in (
+        ("mr", np.abs(hu(a_ct)) / 3 + 5, "Is this an MR or another modality"),
+        ("shifted", hu(a_ct) + 1024, "shifted by 1024"),
+        ("picture", (hu(a_ct) > -500) * 255.0, "grey values of a picture"),
+    ):
+        path = tmp_path / f"{name}.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), source.affine), path)
+        with pytest.raises(RequestError, match=rf"Input image \({name}.nii.gz\): Found .*{told}"):
+            made(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_dicom_in_a_derived_series_out(a_shipped_model, a_dicom_ct, tmp_path):
+    import pydicom
+
+    a_shipped_model(velocity=0.05)
+    found = made(a_dicom_ct, tmp_path / "out", to="contrast", dicom=True)
+    files = sorted(Path(found.outputs["dicom"]).parent.glob("*.dcm"))
+    sources = [pydicom.dcmread(path) for path in sorted(a_dicom_ct.iterdir())]
+    results = [pydicom.dcmread(path) for path in files]
+    assert len(results) == len(sources)
+    assert {str(one.SeriesInstanceUID) for one in results}.isdisjoint({str(one.SeriesInstanceUID) for one in sources})
+    for result in results:
+        assert result.ImageType[0] == "DERIVED" and result.SeriesDescription.startswith("SYNTHETIC")
+        refers = result.SourceImageSequence[0].ReferencedSOPInstanceUID
+        source = next(one for one in sources if one.SOPInstanceUID == refers)
+        change = result.pixel_array.astype(float) - (source.pixel_array.astype(float) - 1024)
+        assert np.median(change[8:28, 8:28]) == 50
+
+
+@pytest.mark.parametrize("parameters, message", [({}, "Found a file, expected the folder"), ({"slice": 2}, "a file")])
+def test_a_dicom_series_needs_one_to_refer_to(a_shipped_model, a_ct, tmp_path, parameters, message):
+    a_shipped_model()
+    with pytest.raises(RequestError, match=message):
+        made(a_ct, tmp_path / "out", dicom=True, **parameters)
+
+
+def test_a_scan_that_looks_like_what_is_to_be_made_is_warned_of():
+    from SlicerSynthReg.evaluate.ct_check import CTCheck
+    from SlicerSynthReg.tasks.contrast_inputs import _doubts
+
+    native = CTCheck("native", "", 40.0, ("the labelled aorta has 40 HU",), ())
+    assert "looks native already (the labelled aorta has 40 HU)" in _doubts(native, "native")[0]
+    assert _doubts(native, "contrast") == []
+    late = CTCheck("contrast", "portal venous or late", 140.0, ("why",), ())
+    assert "made for the arterial phase" in _doubts(late, "native")[0]
+    assert "as after contrast already" in _doubts(late, "contrast")[0]
+
+
 def test_cancelling_between_batches_leaves_nothing(a_shipped_model, a_ct, tmp_path):
     a_shipped_model()
     seen: list[str] = []
