@@ -86,6 +86,7 @@ def measures_plot(quality: QualityTable) -> Figure | None:
         axes.set_title(f"{_heading(one)}{arrow}", fontsize=9)
     for axes in panels[len(measures) :]:
         axes.set_axis_off()
+    figure.supxlabel(DISCLAIMER, fontsize=8, color="#8f4a00")
     return figure
 
 
@@ -120,13 +121,14 @@ def _table_page(quality: QualityTable, rows: Sequence[QualityRow], title: str, n
     widths = [1.0, *([1.6] if named else []), *([1.1] * len(quality.measures)), 3.4]
     drawn = axes.table(
         cells, colLabels=[*header, "Look first at"], colWidths=[w / sum(widths) for w in widths], loc="upper left",
-        cellLoc="left", edges="horizontal",
+        cellLoc="left", colLoc="left", edges="horizontal",
     )  # fmt: skip
     drawn.auto_set_font_size(False)
     drawn.set_fontsize(7.5)
     for (line, _), cell in drawn.get_celld().items():
         cell.set_height(0.055 if line == 0 else 0.031)
         cell.set_edgecolor("#c5ccd3")
+        cell.PAD = 0.03
     return figure
 
 

@@ -1,0 +1,215 @@
+"""The quality of a cohort: measures from finished results, the worst place, and pages without names."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from SlicerSynthReg.cli import app
+from SlicerSynthReg.report.cohort import cohort
+from SlicerSynthReg.report.quality import MEASURES, Place, QualityRow, QualityTable, gather
+from SlicerSynthReg.report.quality_page import quality_page, write_pdf
+from SlicerSynthReg.report.record import DISCLAIMER, ReportError
+from SlicerSynthReg.report.worst import worst_difference, worst_jacobian, worst_overlap, worst_place
+from SlicerSynthReg.space.grid import Grid
+from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.volume.write import write_volume
+from Testing.Backend.report.conftest import anatomy, awkward, ball, straight
+
+PATIENT = "MEIER_ANNA"
+BY_NAME = {one.name: one for one in MEASURES}
+
+
+def result(folder: Path, report: dict, **volumes: Volume) -> Path:
+    """A finished result as the door leaves it."""
+    folder.mkdir(parents=True)
+    outputs = {}
+    for name, volume in volumes.items():
+        outputs[name] = f"{name}.nii.gz"
+        write_volume(volume, folder / outputs[name])
+    values = {"report": report, "outputs": outputs, "files": sorted(outputs.values())}
+    (folder / "report.json").write_text(json.dumps(values))
+    return folder
+
+
+def pages_of(pdf: bytes) -> int:
+    return len(re.findall(rb"/Type /Page\b", pdf))
+
+
+@pytest.fixture
+def batch(tmp_path):
+    """Three results of a batch and one that was not finished."""
+    for n, dice in enumerate((0.9, 0.7, 0.8)):
+        report = {"dice_after": dice, "folding_share": n * 1e-6, "nested": {"mae": 10.0 + n}, "psnr_db": None}
+        result(tmp_path / "out" / f"{PATIENT}_{n}", {**report, "ssim": 1})
+    broken = result(tmp_path / "out" / f"{PATIENT}_3", {"dice_after": 0.1})
+    (broken / "report.json").write_text(json.dumps({"report": {"dice_after": 0.1}, "files": ["gone.nii"]}))
+    return tmp_path / "out"
+
+
+def row(label: str, **values: float) -> QualityRow:
+    return QualityRow(label, f"{PATIENT}_{label}", values)
+
+
+def test_measures_are_gathered_from_whole_results_only(batch):
+    table = gather(batch)
+    assert [one.label for one in table.rows] == ["Case 1", "Case 2", "Case 3"]
+    assert [one.name for one in table.measures] == ["dice_after", "folding_share", "mae", "ssim"]
+    assert table.rows[1].values == {"dice_after": 0.7, "folding_share": 1e-6, "mae": 11.0, "ssim": 1.0}
+    assert table.rows[1].folder.name == f"{PATIENT}_1" and len(gather(batch / f"{PATIENT}_1").rows) == 1
+    assert math.isnan(table.rows[0].value(BY_NAME["psnr_db"]))
+    with pytest.raises(ReportError, match="no finished result in"):
+        gather(batch / f"{PATIENT}_3")
+
+
+def test_the_worst_first_knows_which_end_is_better(batch):
+    table = gather(batch)
+    assert [one.label for one in table.worst_first(BY_NAME["dice_after"])] == ["Case 2", "Case 3", "Case 1"]
+    assert [one.label for one in table.worst_first(BY_NAME["folding_share"])] == ["Case 3", "Case 2", "Case 1"]
+    rows = (row("a", ssim=0.9, mae=1.0), row("b", ssim=0.5, mae=9.0), row("c", ssim=0.7, mae=2.0), row("d"))
+    assert [one.label for one in QualityTable(rows).worst_first()] == ["b", "c", "a", "d"]
+    assert [one.label for one in QualityTable(rows).worst_first(BY_NAME["ssim"])] == ["b", "c", "a", "d"]
+
+
+def test_the_table_as_csv(batch, tmp_path):
+    rows = gather(batch).rows
+    placed = QualityTable((replace(rows[0], place=Place((1.04, -2, 3), "folds, Jacobian -0.1")), *rows[1:]))
+    path = placed.write_csv(tmp_path / "quality.csv")
+    assert PATIENT not in path.read_text()
+    lines = list(csv.DictReader(path.open()))
+    assert [line["case"] for line in lines] == ["Case 1", "Case 2", "Case 3"]
+    assert float(lines[2]["folding_share"]) == 2e-6 and lines[0]["worst_R_mm"] == "1.0" and lines[1]["worst_why"] == ""
+    named = list(csv.DictReader(placed.write_csv(tmp_path / "named.csv", named=True).open()))
+    assert named[1]["name"] == f"{PATIENT}_1"
+
+
+def test_places_are_told_as_radiologists_say_them():
+    assert str(Place((-12.4, 30.0, -5.2), "")) == "L 12 A 30 I 5 mm"
+
+
+@pytest.mark.parametrize("grid", [straight((2, 2, 2)), awkward()], ids=["straight", "awkward"])
+def test_the_worst_difference_is_found_in_the_patients_millimetres(grid):
+    reference = anatomy(grid)
+    spot = np.array((14.0, -20.0, 8.0))
+    extra = torch.from_numpy(40.0 * ball(grid, spot, 7)).float()[None]
+    random = torch.Generator().manual_seed(1)
+    noise = 30 * torch.randn(reference.data.shape, generator=random)
+    image = replace(reference, data=reference.data + extra + noise)
+    place = worst_difference(reference, image, unit="HU")
+    assert np.linalg.norm(np.array(place.ras_mm) - spot) < 6, "and not where one voxel's noise is greatest"
+    loudest = np.unravel_index(int(noise.abs().argmax()), noise.shape)[1:]
+    assert np.linalg.norm(grid.index_to_world(np.array([loudest]))[0] - spot) > 20
+    assert place.why.endswith(" HU")
+    elsewhere = Volume(torch.from_numpy(ball(grid, -spot, 12)).int()[None], grid, "labels")
+    inside = worst_difference(reference, image, elsewhere)
+    assert np.linalg.norm(np.array(inside.ras_mm) + spot) < 13
+
+
+def test_the_worst_overlap_is_the_thick_of_it(plain_head):
+    grid = plain_head.grid
+    expected = Volume(torch.from_numpy(ball(grid, (0, 0, 0), 20)).int()[None], grid, "labels")
+    found = ball(grid, (0, 0, 0), 18) & ~ball(grid, (12, 0, 0), 6)
+    place = worst_overlap(expected, Volume(torch.from_numpy(found).int()[None], grid, "labels"))
+    assert np.linalg.norm(np.array(place.ras_mm) - (12, 0, 0)) < 3 and "mm deep" in place.why
+    assert worst_overlap(expected, expected) is None
+
+
+def test_the_worst_jacobian_is_the_least(tmp_path):
+    grid = awkward()
+    values = 1 + 0.1 * torch.rand(1, *grid.shape, generator=torch.Generator().manual_seed(0))
+    values[0, 7, 60, 11] = -0.25
+    place = worst_jacobian(Volume(values, grid))
+    assert place.ras_mm == pytest.approx(grid.index_to_world(np.array([[7, 60, 11]]))[0]) and "folds" in place.why
+    folder = result(tmp_path / "one", {}, jacobian=Volume(values, grid))
+    assert worst_place(folder).ras_mm == pytest.approx(place.ras_mm, abs=1e-3)
+    assert worst_place(result(tmp_path / "two", {})) is None
+
+
+@pytest.fixture
+def table_of_images(tmp_path) -> Path:
+    """Two cases of one reference: one differs much in a spot, the other a little, on another grid."""
+    reference = anatomy(straight((4, 4, 4)))
+    write_volume(reference, tmp_path / "reference.nii.gz")
+    spot = torch.from_numpy(4000.0 * ball(reference.grid, (14, -20, 8), 9)).float()[None]
+    write_volume(replace(reference, data=reference.data + spot), tmp_path / "a.nii.gz")
+    write_volume(anatomy(Grid((40, 40, 40), reference.grid.resampled(2.5).affine)), tmp_path / "b.nii.gz")
+    lines = f"name,image,reference\n{PATIENT}_2,b.nii.gz,reference.nii.gz\n{PATIENT}_1,a.nii.gz,reference.nii.gz\n"
+    (tmp_path / "cohort.csv").write_text(lines)
+    return tmp_path / "cohort.csv"
+
+
+def test_a_table_of_images_is_compared(table_of_images):
+    first, second = cohort(table_of_images, unit="HU")
+    assert first.quality.name == f"{PATIENT}_1" and first.quality.label == "Case 1"
+    share = ball(straight((4, 4, 4)), (14, -20, 8), 9).mean()
+    assert first.quality.values["mae"] == pytest.approx(4000 * share, rel=1e-5)
+    assert np.linalg.norm(np.array(first.quality.place.ras_mm) - (14, -20, 8)) < 8
+    assert 0 < second.quality.values["mae"] < 10, "an image on another grid is resampled, not refused"
+    assert [one.name for one in first.rows] == ["reference", "image", "image − reference"]
+    assert torch.allclose(first.rows[2].volume.data, first.rows[1].volume.data - first.rows[0].volume.data)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("name,picture\na,b.nii\n", "columns name, picture"),
+        ("name,image\n", "0 rows"),
+        ("name,image\na,gone.nii\n", "no file for image in line 2"),
+        ("name,image\n,a.nii.gz\n", "no name or no image in line 2"),
+        ("name,image\na,a.nii.gz\na,a.nii.gz\n", "name 'a' in several rows"),
+    ],
+)
+def test_tables_with_faults(table_of_images, lines, message):
+    table_of_images.write_text(lines)
+    with pytest.raises(ReportError, match=message):
+        list(cohort(table_of_images))
+
+
+def test_render_makes_sheets_pages_and_tables_without_names(table_of_images, tmp_path):
+    out = tmp_path / "made"
+    told = CliRunner().invoke(app, ["review", "render", str(table_of_images), "--out", str(out), "--window", "abdomen"])
+    assert told.exit_code == 0, told.output
+    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert set(files) == {"quality.csv", "quality.html", "quality.pdf", "sheets/case-1.png", "sheets/case-2.png"}
+    assert not any(PATIENT.encode() in data for data in files.values())
+    assert files["quality.pdf"].startswith(b"%PDF") and pages_of(files["quality.pdf"]) == 4
+    page = files["quality.html"].decode()
+    assert DISCLAIMER in page and page.index("Case 1</a>") < page.index("Case 2</a>"), "the worse first"
+    assert not re.search(r'src="(?!data:image/png;base64,)', page)
+    named = CliRunner().invoke(app, ["review", "render", str(table_of_images), "--out", str(out), "--names"])
+    assert named.exit_code == 0 and PATIENT in (out / "quality.html").read_text()
+
+
+def test_render_of_result_folders(tmp_path, plain_head):
+    jacobian = replace(plain_head, data=torch.ones_like(plain_head.data))
+    jacobian.data[0, 10, 20, 30] = -1
+    result(tmp_path / "out" / PATIENT, {"folding_share": 8e-6}, moved=plain_head, jacobian=jacobian)
+    result(tmp_path / "out" / "no pictures", {"folding_share": 0.0})
+    told = CliRunner().invoke(app, ["review", "render", str(tmp_path / "out"), "--out", str(tmp_path / "made")])
+    assert told.exit_code == 0, told.output
+    page = (tmp_path / "made" / "quality.html").read_text()
+    assert "folds, Jacobian -1.00" in page and "<b>8.0</b>" in page and page.count("<h2 id=") == 1
+    refused = CliRunner().invoke(app, ["review", "render", str(tmp_path / "gone"), "--out", str(tmp_path / "made")])
+    assert refused.exit_code == 2 and "expected" in refused.output
+
+
+def test_one_worst_value_of_ten_is_bold_and_nothing_where_all_are_one():
+    rows = tuple(row(f"Case {n}", ssim=0.5 + n / 100, anomaly_volume_ml=float(n)) for n in range(10))
+    page = quality_page(QualityTable(rows), {}, "Title")
+    assert page.count("<b>0.") == 1 + (1 > 0) and "<b>0.500</b>" in page
+    assert "<b>9.0</b>" not in page, "a volume has no better end"
+
+
+def test_a_pdf_of_a_hundred_cases_has_pages_enough(tmp_path):
+    rows = tuple(row(f"Case {n}", ssim=n / 100) for n in range(100))
+    data = write_pdf(QualityTable(rows), [], tmp_path / "q.pdf", "Title").read_bytes()
+    assert pages_of(data) == 4 + 1
