@@ -11,6 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+ENERGY_COUNTS = (1, 2, 4, 8, 16)
+"""Numbers of samples in the paper's figure 6."""
+
 
 def entropy(p: torch.Tensor, dim: int = 0) -> torch.Tensor:
     """sum_c p_c log2(1 / p_c) over the classes along `dim`."""
@@ -60,9 +63,7 @@ def energy_distance(
     return 2 * _mean_distance(annotations, masks) - diversity(annotations) - diversity(masks)
 
 
-def energy_curve(
-    annotations: torch.Tensor, masks: torch.Tensor, counts: Sequence[int] = (1, 2, 4, 8, 16)
-) -> list[float]:
+def energy_curve(annotations: torch.Tensor, masks: torch.Tensor, counts: Sequence[int] = ENERGY_COUNTS) -> list[float]:
     """D^2 when the model is known by its first 1, 2, ... samples; fewer distinct ones are used again in turn."""
     return [energy_distance(annotations, masks[[n % len(masks) for n in range(count)]]) for count in counts]
 

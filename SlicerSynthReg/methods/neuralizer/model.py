@@ -69,6 +69,8 @@ class Neuralizer(nn.Module):
         self.join_c = nn.ModuleList(SplitConv(c) for _ in range(config.stages - 1))
         self.last = ResidualUnit(c)
         self.head = nn.Conv2d(c, config.outputs, 1)
+        with torch.no_grad():  # nothing normalises on the way here: answers begin near 0, not far beyond 1
+            self.head.weight.mul_(0.1)
 
     @classmethod
     def load(cls, card: Card) -> Neuralizer:

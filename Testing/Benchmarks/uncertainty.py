@@ -1,0 +1,160 @@
+"""Four segmenters' doubt on small annotated volumes with simulated annotators (thesis paper 4's figures).
+
+Correlation of entropy with error; generalized energy distance for 1 to 16 samples; calibration; and whether picking the
+cases to annotate by total entropy, its epistemic part or the samples' diversity beats picking them at random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+import torch
+
+from SlicerSynthReg.evaluate import uncertainty as measure
+from SlicerSynthReg.methods.uncertainty.models import KINDS, Segmenter, UncertainConfig, build_segmenter
+from SlicerSynthReg.methods.uncertainty.ranking import FINDING, RULES, CaseDoubt, ranked
+from SlicerSynthReg.nets.unet import UNetConfig
+from SlicerSynthReg.synth.annotators import AnnotatorConfig, annotate, draw_annotations
+from SlicerSynthReg.tasks.context_inputs import find_pairs, read_pairs
+from SlicerSynthReg.volume.intensity import unit_intensities
+
+SIDE = 32
+SAMPLES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """image (1, 1, I, J, K), annotations (1, A, I, J, K) of whatever is labelled, truth (I, J, K)."""
+
+    image: torch.Tensor
+    annotations: torch.Tensor
+    truth: torch.Tensor
+
+
+def read_cases(folder: Path, annotators: int, most: int) -> list[Case]:
+    """The middle SIDE^3 voxels about the labels of each pair, drawn by simulated annotators."""
+    cases = []
+    for n, pair in enumerate(read_pairs(find_pairs(folder)[:most], "labels")):
+        mask = pair.output.data[0] != 0
+        centre = mask.nonzero().float().mean(0).round().int().tolist()
+        image = unit_intensities(pair.inputs[0].data[0])
+        image, mask = (about(values, centre) for values in (image, mask.float()))
+        truth = mask > 0.5
+        drawn = annotate(truth, draw_annotations(AnnotatorConfig(), 1, n, annotators))
+        cases.append(Case(image[None, None], drawn.long()[None], truth.long()))
+    return cases
+
+
+def about(values: torch.Tensor, centre: list[int]) -> torch.Tensor:
+    """(SIDE, SIDE, SIDE) about a voxel, zero beyond the volume."""
+    half = SIDE // 2
+    padded = torch.nn.functional.pad(values[None], (half,) * 6)[0]
+    i, j, k = centre
+    return padded[i : i + SIDE, j : j + SIDE, k : k + SIDE]
+
+
+def taught(kind: str, cases: list[Case], seconds: float, seed: int) -> Segmenter:
+    """Trained for so long on mirrored cases, two at a time."""
+    torch.manual_seed(seed)
+    model = build_segmenter(UncertainConfig(kind, UNetConfig(1, 2, (12, 24, 48))))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    started, step = time.monotonic(), 0
+    while time.monotonic() - started < seconds:
+        generator = torch.Generator().manual_seed(step)
+        picked = [cases[int(n)] for n in torch.randint(len(cases), (2,), generator=generator)]
+        axes = [2 + a for a in range(3) if bool(torch.rand((), generator=generator) < 0.5)]
+        image = torch.cat([case.image for case in picked]).flip(axes)
+        annotations = torch.cat([case.annotations for case in picked]).flip(axes)
+        loss = model.loss(image, annotations, generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        step += 1
+    return model.eval()
+
+
+def asked(model: Segmenter, case: Case) -> torch.Tensor:
+    """(S, 2, I, J, K)."""
+    with torch.inference_mode():
+        return model.samples(case.image, SAMPLES, torch.Generator().manual_seed(0))[:, 0]
+
+
+def figures(model: Segmenter, cases: list[Case]) -> dict[str, object]:
+    """Means over cases."""
+    correlation, curves, errors, dices, spread = [], [], [], [], []
+    for case in cases:
+        samples = asked(model, case)
+        found = samples.mean(0).argmax(0)
+        correlation.append(measure.error_correlation(measure.doubt(samples).total, found, case.truth))
+        masks = measure.masks_of(samples)
+        curves.append(measure.energy_curve(case.annotations[0], masks))
+        errors.append(measure.calibration(samples.mean(0), case.truth).error)
+        spread.append(measure.diversity(masks))
+        dices.append(2 * int((found & case.truth).sum()) / max(1, int(found.sum() + case.truth.sum())))
+    known = [value for value in correlation if math.isfinite(value)]
+    return {
+        "Dice": round(mean(dices), 4),
+        "correlation of entropy and error": round(mean(known), 4) if known else None,
+        "energy distance by samples": dict(zip(measure.ENERGY_COUNTS, (round(mean(c), 4) for c in zip(*curves)))),
+        "calibration error": round(mean(errors), 4),
+        "diversity": round(mean(spread), 4),
+    }
+
+
+def picking(cases: list[Case], test: list[Case], rule: str, given: argparse.Namespace, seed: int) -> list[float]:
+    """Dice after each round in which `given.add` cases are added by `rule`, the first `given.first` being random."""
+    order = torch.randperm(len(cases), generator=torch.Generator().manual_seed(seed)).tolist()
+    known, waiting = order[: given.first], order[given.first :]
+    scores = []
+    for _ in range(given.rounds):
+        model = taught("dropout", [cases[n] for n in known], given.seconds, seed)
+        scores.append(float(figures(model, test)["Dice"]))  # type: ignore[arg-type]
+        doubts = {}
+        for n in waiting:
+            samples = asked(model, cases[n])
+            doubt = measure.doubt(samples)
+            apart = measure.diversity(measure.masks_of(samples))
+            doubts[f"{n:04d}"] = CaseDoubt(float(doubt.total.sum()), float(doubt.epistemic.sum()), apart)
+        picked = [int(name) for name in ranked(doubts, rule, seed)[: given.add]]
+        known, waiting = known + picked, [n for n in waiting if n not in picked]
+    return scores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--examples", type=Path, required=True, help="folder of pairs of small volumes")
+    parser.add_argument("--most", type=int, default=40)
+    parser.add_argument("--test", type=int, default=10, help="so many, the last, are not trained on")
+    parser.add_argument("--annotators", type=int, default=4)
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each training")
+    parser.add_argument("--rules", nargs="*", default=list(RULES), choices=RULES)
+    parser.add_argument("--first", type=int, default=3)
+    parser.add_argument("--add", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path, required=True)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    cases = read_cases(given.examples, given.annotators, given.most)
+    known, test = cases[: -given.test], cases[-given.test :]
+    rows: dict[str, object] = {"finding of the paper": FINDING}
+    for kind in given.kinds:
+        rows[kind] = figures(taught(kind, known, given.seconds, 0), test)
+        print(kind, rows[kind], flush=True)
+    for rule in given.rules:
+        runs = [picking(known, test, rule, given, seed) for seed in range(given.repeats)]
+        rows[f"Dice by round, picked by {rule}"] = [round(mean(scores), 4) for scores in zip(*runs)]
+        print(rule, rows[f"Dice by round, picked by {rule}"], flush=True)
+    given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
