@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.ndimage import label
+from torch.nn import functional as F
 
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
@@ -142,8 +143,8 @@ def _about(volume: Volume, scan: Scan, brain: torch.Tensor) -> list[str]:
         warnings.append(
             f"The slices are {volume.grid.spacing.max():.1f} mm apart: between them the reconstruction is a guess."
         )
-    edges = field_of_view(volume, scan.grid)
-    rim = box_mean(edges[None, None], 1)[0, 0] < 0.999
+    seen = F.pad(field_of_view(volume, scan.grid), (1,) * 6)
+    rim = F.avg_pool3d(seen[None, None], 3, 1)[0, 0] < 0.999
     if float((brain * rim).sum()) > 0.01 * float(brain.sum()):
         warnings.append(
             f"The brain reaches the edge of the scan ({ml:.0f} ml are seen): what lies beyond it is left empty."
@@ -198,7 +199,7 @@ def brain_on(brain: torch.Tensor, source: Grid, box: Grid) -> torch.Tensor:
 def _healed(
     found: Reconstruction, near: Scan, other: torch.Tensor, brain: torch.Tensor, seen: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """The maps (I, J, K), all 0 outside the brain and outside what was scanned."""
+    """The maps (I, J, K); t1, anomaly, difference and brain are 0 outside the brain and outside what was scanned."""
     t1 = found.t1[0, 0].cpu().clamp_min(0)
     inside = _largest((t1 > BRAIN_T1) | (brain > 0.5)) * seen
     anomaly = torch.sigmoid(found.anomaly_logit[0, 0].cpu()) * inside * (box_mean(brain[None, None], 2)[0, 0] > 0.2)
@@ -206,7 +207,7 @@ def _healed(
         "t1": t1 * inside,
         "anomaly": anomaly,
         "difference": difference(t1, near.image, (inside > 0) & (brain > 0.5)),
-        "error": found.log_error[0, 0].cpu().clamp(-7, 1).exp() * inside,
+        "error": found.log_error[0, 0].cpu().clamp(-7, 1).exp(),
         "brain": inside,
         "scan": near.image,
         "mirrored": other,
