@@ -42,12 +42,13 @@ def context(
         "", help=f"Structures that no mask is made of, with commas between them, of: {', '.join(ANATOMY)}."
     ),
     held_out: int = typer.Option(3, help="So many label maps, the last by name, are for validation only."),
+    cache: Optional[Path] = typer.Option(None, help="File that keeps the label maps as read, for a quicker start."),
     device: str = DEVICE,
 ) -> Task:
     """The network that does what its examples show (Neuralizer)."""
     left_out = _listed(without, TASKS, "without")
     hidden = _listed(without_structures, ANATOMY, "without-structures")
-    maps = label_maps(labels, held_out)
+    maps = label_maps(labels, held_out, cache)
     question = QuestionConfig(SliceConfig(side=side), without=left_out)
     config = ContextTaskConfig(NeuralizerConfig(width, one_way=one_way), question, questions)
     known, unseen = sources(maps, held_out, hidden)

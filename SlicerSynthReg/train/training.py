@@ -45,12 +45,24 @@ def training(build: Callable[..., Task]) -> Callable[..., Task]:
     return build
 
 
-def label_maps(folder: Path, held_out: int) -> LabelMaps:
-    """The label maps of a folder, of which `held_out` are not to be trained on."""
+def label_maps(folder: Path, held_out: int, cache: Path | None = None) -> LabelMaps:
+    """The label maps of a folder, of which `held_out` are not to be trained on.
+
+    cache: file in which they are kept as read (some 3 s a map are saved at the next start); read anew when a map has
+    changed.
+    """
     paths = sorted(path for path in folder.iterdir() if path.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")))
     if len(paths) <= held_out:
         raise typer.BadParameter(
             f"Found {len(paths)} label maps in {folder.name} with {held_out} held out, expected .nii.gz, .nrrd or "
             ".mha files to train on."
         )
-    return load_label_maps(paths)
+    state = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
+    if cache and cache.exists():
+        kept = torch.load(cache, weights_only=True)
+        if kept["state"] == state:
+            return LabelMaps(tuple(kept["maps"]), tuple(kept["values"]))
+    maps = load_label_maps(paths)
+    if cache:
+        torch.save({"state": state, "maps": list(maps.maps), "values": list(maps.values)}, cache)
+    return maps

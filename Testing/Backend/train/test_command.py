@@ -111,3 +111,25 @@ def test_too_few_maps_are_refused(trained, tmp_path, a_folder_of_maps):
 def test_shipping_needs_a_training(tmp_path):
     code, said = asked("ship", "a-model", "--provenance", tmp_path / "said.json", "--to", tmp_path)
     assert code == 2 and "Found neither --features nor --registration" in said
+
+
+def test_label_maps_are_kept_as_read_until_one_changes(tmp_path, a_folder_of_maps, monkeypatch):
+    cache = tmp_path / "maps.pt"
+    first = training.label_maps(a_folder_of_maps, 1, cache)
+    read = []
+    real = training.load_label_maps
+    monkeypatch.setattr(training, "load_label_maps", lambda paths: read.append(paths) or real(paths))
+    again = training.label_maps(a_folder_of_maps, 1, cache)
+    assert read == [] and again.values == first.values
+    assert all(torch.equal(a, b) for a, b in zip(again.maps, first.maps))
+    (a_folder_of_maps / "2.nii.gz").unlink()
+    assert len(training.label_maps(a_folder_of_maps, 1, cache).maps) == 2 and len(read) == 1
+
+
+def test_a_context_training_leaves_out_what_it_is_told_to(trained, tmp_path, a_folder_of_maps):
+    words = ("context", "--out", tmp_path / "c", "--labels", a_folder_of_maps, "--held-out", 1, "--width", 4)
+    assert asked(*words, "--one-way", "--without", "motion, lesion", "--without-structures", "thalamus")[0] == 0
+    (task, _), = trained  # fmt: skip
+    assert task.model.config.one_way and task.config.question.without == ("motion", "lesion") and task.source.hidden
+    code, said = asked(*words, "--without", "dancing")
+    assert code == 2 and "Found --without 'dancing', expected names of: segmentation" in said
