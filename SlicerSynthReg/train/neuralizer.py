@@ -36,6 +36,7 @@ def context(
     one_way: bool = typer.Option(False, help="Examples do not look at the target, so that they are encoded once."),
     width: int = typer.Option(32, min=4, help="Channels of the network; the paper has 64."),
     side: int = typer.Option(96, min=32, help="Pixels along a slice's edge."),
+    coarsest: float = typer.Option(2.1, min=1.0, help="Largest pixel in mm; the smallest is 0.9."),
     questions: int = typer.Option(4, min=1, help="Questions a step."),
     without: str = typer.Option("", help=f"Tasks left out, with commas between them, of: {', '.join(TASKS)}."),
     without_structures: str = typer.Option(
@@ -49,7 +50,7 @@ def context(
     left_out = _listed(without, TASKS, "without")
     hidden = _listed(without_structures, ANATOMY, "without-structures")
     maps = label_maps(labels, held_out, cache)
-    question = QuestionConfig(SliceConfig(side=side), without=left_out)
+    question = QuestionConfig(SliceConfig(side=side, pixel=(0.9, coarsest)), without=left_out)
     config = ContextTaskConfig(NeuralizerConfig(width, one_way=one_way), question, questions)
     known, unseen = sources(maps, held_out, hidden)
     return ContextTask(config, known, unseen, read_scans(scans) if scans else None, device)
