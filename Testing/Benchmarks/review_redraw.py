@@ -66,8 +66,8 @@ def measure(size: tuple[int, int, int], moves: int) -> dict[str, np.ndarray]:
                 view.render()
 
         def put(name: str, value: Any) -> None:
+            """The host draws a view when the module asks for it; a real Slicer does so once the events are served."""
             setattr(parameters, name, value)
-            draw()
 
         def open_both(n: int) -> None:
             parameters.first, parameters.second = first, second

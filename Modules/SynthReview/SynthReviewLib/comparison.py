@@ -43,6 +43,8 @@ class Comparison:
         labels = _label_map(parameters)
         if labels is not self._labels:
             self._labels = labels
+            for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+                node.SetUseLabelOutline(True)
             slicer.util.setSliceViewerLayers(label=labels)
         self._windows.watch([image for image in dict.fromkeys(images) if image is not None], parameters.linkWindows)
         self._second_is_seen = True
@@ -157,6 +159,6 @@ def _composites() -> list[slicer.vtkMRMLSliceCompositeNode]:
 
 
 def _label_map(parameters: SynthReviewParameterNode) -> slicer.vtkMRMLLabelMapVolumeNode | None:
-    """For the views' label layer; a segmentation shows itself."""
+    """For the views' label layer, as an outline; a segmentation shows itself."""
     labels = parameters.labels
     return labels if labels is not None and labels.IsA("vtkMRMLLabelMapVolumeNode") else None
