@@ -72,6 +72,7 @@ def make(
     time_limit: Optional[float] = typer.Option(None, min=1, help="Seconds for a case."),
     window: Optional[str] = typer.Option(None, help=f"Grey window: {', '.join(PRESETS)}, or WIDTH,LEVEL."),
     reader: Optional[list[str]] = typer.Option(None, help="Name of an expected reader; may be repeated."),
+    instructions: str = typer.Option("", help="What readers are told before they begin."),
     seed: int = typer.Option(0, help="Of the choice of cases and of every reader's order and sides."),
     key: Optional[Path] = typer.Option(None, help="Where to put the key, away from the readers; default: key.json."),
     in_place: bool = typer.Option(False, help="Do not copy the images; study.json then names the files."),
@@ -97,7 +98,7 @@ def make(
         if not parts:
             raise StudyError("Found no cases asked for, expected any of --pairs, --singles, --ratings with a number.")
         grey = None if window is None else named_window(window)
-        plan = StudyPlan(title, parts, seed, tuple(map(same_reader, reader or [])), grey)
+        plan = StudyPlan(title, parts, seed, tuple(map(same_reader, reader or [])), grey, instructions)
         with progress_bar("making the study") as (bar, task):
             study = make_study(
                 find_sources(cases), plan, out, key, not in_place, any_grid,

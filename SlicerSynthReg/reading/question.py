@@ -92,7 +92,7 @@ class Question:
     def _text(self, answer: Any) -> str:
         if not isinstance(answer, str) or len(answer) > LONGEST_TEXT:
             raise self._refused(answer)
-        return answer
+        return answer.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair cannot be written
 
     def _places(self, answer: Any) -> dict[str, list[float] | None]:
         if not isinstance(answer, Mapping) or set(answer) != set(self.points):

@@ -8,7 +8,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +116,8 @@ def read_study(path: str | os.PathLike[str]) -> Study:
             "Check the path."
         ) from error
     values = checked_header(data, FORMAT, VERSION, "study")
-    study = study_from_json(values)
-    object.__setattr__(study, "folder", path.absolute().parent)
-    object.__setattr__(study, "fingerprint", hashlib.sha256(data).hexdigest())
-    return study
+    fingerprint = hashlib.sha256(data).hexdigest()
+    return replace(study_from_json(values), folder=path.absolute().parent, fingerprint=fingerprint)
 
 
 def checked_header(data: bytes, expected: str, version: int, what: str) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from SlicerSynthReg.evaluate.intensity import intensity_difference
 from SlicerSynthReg.evaluate.overlap import overlap
 from SlicerSynthReg.report.quality import QualityRow, gather, labelled
 from SlicerSynthReg.report.record import ReportError
-from SlicerSynthReg.report.sheet import DIFFERENCE, JACOBIAN, SheetRow
-from SlicerSynthReg.report.worst import worst_difference, worst_overlap, worst_place
+from SlicerSynthReg.report.sheet import DIFFERENCE, GREY, HEAT, JACOBIAN, SheetRow
+from SlicerSynthReg.report.worst import MAPS, worst_difference, worst_overlap, worst_place
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.workspace import SEAL
 
 COLUMNS = ("name", "image", "reference", "mask", "labels", "reference_labels")
-IMAGES = ("moved", "image", "synthetic", "healthy", "target")
+IMAGES = ("moved", "image", "healthy")
 """Outputs of tasks that can be looked at, the first found is shown."""
 
 
@@ -53,13 +53,13 @@ def cohort(source: Path, limits: tuple[float, float] | None = None, unit: str = 
 
 def _made(folder: Path, limits: tuple[float, float] | None, unit: str) -> tuple[SheetRow, ...]:
     outputs = json.loads((folder / SEAL).read_text(encoding="utf-8")).get("outputs", {})
-    name = next((name for name in IMAGES if name in outputs), None)
-    if name is None:
-        return ()
-    rows = [SheetRow(name, read_volume(folder / outputs[name], allow_degenerate=True), limits=limits, unit=unit)]
-    if "jacobian" in outputs:
-        jacobian = read_volume(folder / outputs["jacobian"], allow_degenerate=True)
-        rows.append(SheetRow("Jacobian", jacobian, JACOBIAN))
+    kinds = {JACOBIAN: JACOBIAN, **dict.fromkeys(MAPS, HEAT)}
+    names = [name for name in IMAGES if name in outputs][:1] + [name for name in kinds if name in outputs]
+    rows = []
+    for name in names:
+        volume = read_volume(folder / outputs[name], allow_degenerate=True)
+        image = name in IMAGES
+        rows.append(SheetRow(name, volume, kinds.get(name, GREY), limits if image else None, unit if image else ""))
     return tuple(rows)
 
 

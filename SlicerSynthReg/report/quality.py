@@ -39,9 +39,13 @@ MEASURES = (
     Measure("inverse_consistency_mm_mean", "Inverse consistency", "mm", -1, 3),
     Measure("similarity_after", "Similarity", better=1, digits=3),
     Measure("mae", "MAE", "", -1, 2),
+    Measure("mae_hu", "MAE", "HU", -1, 1),
     Measure("ssim", "SSIM", "", 1, 3),
     Measure("psnr_db", "PSNR", "dB", 1, 1),
-    Measure("anomaly_volume_ml", "Anomaly", "ml", 0, 1),
+    Measure("psnr", "PSNR", "dB", 1, 1),
+    Measure("cycle_hu", "Cycle error", "HU", -1, 1),
+    Measure("anomaly_ml", "Anomaly", "ml", 0, 1),
+    Measure("largest_ml", "Largest anomaly", "ml", 0, 1),
 )
 
 
@@ -138,7 +142,7 @@ def labelled(rows: Sequence[tuple[str, Mapping[str, float], Path | None]]) -> tu
 
 
 def measured(report: Mapping[str, Any]) -> dict[str, float]:
-    """The measures a report holds, however deep; of several with one name the first."""
+    """The measures a report holds, however deep; of several with one name the first, of Dice by label the mean."""
     known = {one.name for one in MEASURES}
     values: dict[str, float] = {}
     for name, value in _numbers(report):
@@ -149,7 +153,9 @@ def measured(report: Mapping[str, Any]) -> dict[str, float]:
 
 def _numbers(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in report.items():
-        if isinstance(value, Mapping):
+        if name == "dice" and isinstance(value, Mapping) and value:
+            yield "dice_after", _mean([float(one) for one in value.values()])
+        elif isinstance(value, Mapping):
             yield from _numbers(value)
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             yield name, float(value)

@@ -34,15 +34,15 @@ from SlicerSynthReg.volume.volume import Volume
 
 WIDTH_PIXELS, DPI = 1500, 110
 LEFT, TOP, BOTTOM, GAP, BAR = 60, 64, 40, 8, 110
-GREY, DIFFERENCE, JACOBIAN = "grey", "difference", "jacobian"
+GREY, DIFFERENCE, JACOBIAN, HEAT = "grey", "difference", "jacobian", "heat"
 MARK = "#ffd21f"
 
 
 @dataclass(frozen=True, eq=False)
 class SheetRow:
     """One image. kind: "grey"; "difference" (0 is white, blue below, red above); "jacobian" (1 is white, red
-    compressed, blue stretched, black folded). limits: black and white, or 0 and the greatest difference; None to take
-    them from the image."""
+    compressed, blue stretched, black folded); "heat" (black is 0, white the greatest). limits: black and white, or 0
+    and the greatest difference; None to take them from the image."""
 
     name: str
     volume: Volume
@@ -105,6 +105,8 @@ def _look(
         return (-most, most), "RdBu_r"
     if row.kind == JACOBIAN:
         return row.limits or (0.0, 2.0), colormaps["RdBu"].with_extremes(under="black")
+    if row.kind == HEAT:
+        return row.limits or (0.0, float(array.max()) or 1.0), "inferno"
     return row.limits or shared, "gray"
 
 

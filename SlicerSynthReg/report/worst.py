@@ -15,6 +15,9 @@ from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.workspace import SEAL
 
 SMOOTHING_MM = 3.0
+JACOBIAN = "jacobian"
+MAPS = {"anomaly": "anomaly, probability", "cycle": "cycle error", "doubt": "doubt"}
+"""Outputs of tasks that are the greater the worse, and what their values are called."""
 
 
 def worst_difference(reference: Volume, image: Volume, mask: Volume | None = None, unit: str = "") -> Place:
@@ -51,12 +54,21 @@ def worst_jacobian(jacobian: Volume) -> Place:
     return _place(jacobian, index, f"{'folds' if value <= 0 else 'most compressed'}, Jacobian {value:.2f}")
 
 
+def greatest(map_: Volume, words: str) -> Place:
+    """Where a map, averaged over about SMOOTHING_MM, is greatest; first channel."""
+    smooth = gaussian_filter(map_.data[0].double().cpu().numpy(), SMOOTHING_MM / map_.grid.spacing)
+    index = np.unravel_index(int(smooth.argmax()), smooth.shape)
+    return _place(map_, index, f"{words} {smooth[index]:.3g}")
+
+
 def worst_place(folder: Path) -> Place | None:
-    """Of a finished result, from the maps in its folder; None where it has none that tells."""
+    """Of a finished result, from the first of JACOBIAN and MAPS in its folder; None where it has none of them."""
     outputs = json.loads((folder / SEAL).read_text(encoding="utf-8")).get("outputs", {})
-    if "jacobian" in outputs:
-        return worst_jacobian(read_volume(folder / outputs["jacobian"], allow_degenerate=True))
-    return None
+    name = next((name for name in (JACOBIAN, *MAPS) if name in outputs), None)
+    if name is None:
+        return None
+    found = read_volume(folder / outputs[name], allow_degenerate=True)
+    return worst_jacobian(found) if name == JACOBIAN else greatest(found, MAPS[name])
 
 
 def _place(volume: Volume, index: tuple[np.intp, ...], why: str) -> Place:

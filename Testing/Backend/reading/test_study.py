@@ -130,6 +130,7 @@ TEXT_FREE = Question("text", TEXT, "Remarks", required=False)
         (GRADE, 3, 3),
         (POINTS, {"apex": (1, 2, 3), "hilum": None}, {"apex": [1.0, 2.0, 3.0], "hilum": None}),
         (TEXT_FREE, "“a\nb”", "“a\nb”"),
+        (TEXT_FREE, "cut \ud83d off", "cut ? off"),
         (TEXT_FREE, "  ", None),
         (TEXT_FREE, None, None),
     ],

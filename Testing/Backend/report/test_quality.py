@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from SlicerSynthReg.cli import app
 from SlicerSynthReg.report.cohort import cohort
-from SlicerSynthReg.report.quality import MEASURES, Place, QualityRow, QualityTable, gather
+from SlicerSynthReg.report.quality import MEASURES, Place, QualityRow, QualityTable, gather, measured
 from SlicerSynthReg.report.quality_page import quality_page, write_pdf
 from SlicerSynthReg.report.record import DISCLAIMER, ReportError
 from SlicerSynthReg.report.worst import worst_difference, worst_jacobian, worst_overlap, worst_place
@@ -134,6 +134,22 @@ def test_the_worst_jacobian_is_the_least(tmp_path):
     assert worst_place(result(tmp_path / "two", {})) is None
 
 
+def test_the_worst_of_other_results_is_where_their_maps_are_greatest(tmp_path, plain_head):
+    anomaly = replace(plain_head, data=torch.from_numpy(0.8 * ball(plain_head.grid, (14, -20, 8), 7)).float()[None])
+    anomaly.data[0, 3, 3, 3] = 1.0
+    folder = result(tmp_path / "out" / "one", {"anomaly_ml": 1.4}, healthy=plain_head, anomaly=anomaly)
+    place = worst_place(folder)
+    assert np.linalg.norm(np.array(place.ras_mm) - (14, -20, 8)) < 3 and place.why.startswith("anomaly, probability 0.")
+    [case] = cohort(tmp_path / "out")
+    assert [(one.name, one.kind) for one in case.rows] == [("healthy", "grey"), ("anomaly", "heat")]
+    assert case.quality.values == {"anomaly_ml": 1.4}
+
+
+def test_dice_by_label_is_averaged_and_nothing_else_is():
+    report = {"dice": {"1": 0.5, "2": 0.9}, "volumes_ml": {"1": 3.0}, "truth": {"mae_hu": 7.0}, "warnings": ["x"]}
+    assert measured(report) == {"dice_after": pytest.approx(0.7), "mae_hu": 7.0}
+
+
 @pytest.fixture
 def table_of_images(tmp_path) -> Path:
     """Two cases of one reference: one differs much in a spot, the other a little, on another grid."""
@@ -203,7 +219,7 @@ def test_render_of_result_folders(tmp_path, plain_head):
 
 
 def test_one_worst_value_of_ten_is_bold_and_nothing_where_all_are_one():
-    rows = tuple(row(f"Case {n}", ssim=0.5 + n / 100, anomaly_volume_ml=float(n)) for n in range(10))
+    rows = tuple(row(f"Case {n}", ssim=0.5 + n / 100, anomaly_ml=float(n)) for n in range(10))
     page = quality_page(QualityTable(rows), {}, "Title")
     assert page.count("<b>0.") == 1 + (1 > 0) and "<b>0.500</b>" in page
     assert "<b>9.0</b>" not in page, "a volume has no better end"
