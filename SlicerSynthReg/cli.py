@@ -95,32 +95,36 @@ task_command(transform, "apply", "apply")
 @app.command(context_settings=CONTEXT)
 def batch(
     worklist: Path = typer.Argument(
-        ..., help="CSV: fixed, moving, and any other input, parameter or name as a column."
+        ..., help="CSV: fixed, moving, and any other input, parameter or name of the task as a column."
     ),
     out: Path = typer.Option(..., "--out", "-o", help="Folder that receives one folder a row, results.csv and a page."),
     workers: Optional[int] = typer.Option(
         None, min=1, help="Processes on this machine; default: by processors and memory."
     ),
     scheduler: Optional[str] = typer.Option(None, help="Dask scheduler to use instead, as tcp://host:8786."),
+    task: str = typer.Option("register", help=f"What is done to every row: {', '.join(TASKS)}."),
     debug: bool = DEBUG,
 ) -> None:
-    """Register every row of a worklist; start again to go on where it stopped."""
+    """Register every row of a worklist, or do another task; start again to go on where it stopped."""
     from SlicerSynthReg.batch import RowResult, run_batch
     from SlicerSynthReg.worklist import read_worklist
 
     with readable_errors(debug):
-        rows = read_worklist(worklist)
-        with progress_bar("starting", total=len(rows.rows)) as (bar, task):
+        if task not in TASKS:
+            raise RequestError(f"Found the task {task!r}, expected one of {', '.join(TASKS)}.")
+        rows = read_worklist(worklist, task)
+        with progress_bar("starting", total=len(rows.rows)) as (bar, shown):
 
             def row_done(result: RowResult) -> None:
                 if result.status == "failed":
                     bar.console.print(f"[red]{result.name}:[/red] {escape(result.message)}")
-                bar.update(task, advance=1, description=f"{result.name} {result.status}")
+                bar.update(shown, advance=1, description=f"{result.name} {result.status}")
 
             results = run_batch(rows, out, workers, scheduler, row_done)
     counts = {status: sum(r.status == status for r in results) for status in ("done", "skipped", "failed")}
     summary = ", ".join(f"{count} {status}" for status, count in counts.items())
-    Console().print(f"{summary}. Page: {out / 'index.html'}, table: {out / 'results.csv'}")
+    page = f" Page: {out / 'index.html'}," if task == "register" else ""
+    Console().print(f"{summary}.{page} table: {out / 'results.csv'}")
     if counts["failed"]:
         raise typer.Exit(1)
 

@@ -195,5 +195,16 @@ def test_the_command_line_does_the_same(a_shipped_model, a_ct, tmp_path):
     assert (tmp_path / "out" / "synthetic_contrast.nii.gz").exists() and not list(tmp_path.glob("out/cycle*"))
 
 
+def test_a_worklist_of_scans_is_translated_row_by_row(a_shipped_model, a_ct, tmp_path):
+    a_shipped_model()
+    worklist = tmp_path / "list.csv"
+    worklist.write_text(f"name,image,to,cycle\none,{a_ct.name},contrast,no\ntwo,missing.nii.gz,native,no\n")
+    words = ["batch", str(worklist), "--task", "contrast", "--out", str(tmp_path / "out"), "--workers", "1"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1 and "1 done, 0 skipped, 1 failed" in result.output
+    assert (tmp_path / "out" / "one" / "synthetic_contrast.nii.gz").exists()
+    assert CliRunner().invoke(app, [*words[:3], "dance", *words[4:]]).exit_code == 2
+
+
 def test_every_solver_offered_is_one_of_the_integrators():
     assert set(SOLVERS) <= set(METHODS)
