@@ -16,7 +16,8 @@ from SlicerSynthReg.workspace import SEAL, read_seal
 
 @dataclass(frozen=True)
 class Measure:
-    """A column. name: as in reports; scale: factor to what is shown. better: 1 the higher, -1 the lower, 0 neither."""
+    """A column. name: as in reports; scale: factor to what is shown. better: 1 the higher, -1 the lower, 0 neither.
+    also: what some reports call it."""
 
     name: str
     heading: str
@@ -24,6 +25,7 @@ class Measure:
     better: int = 0
     digits: int = 2
     scale: float = 1.0
+    also: tuple[str, ...] = ()
 
     def shown(self, value: float) -> str:
         """Value as text without unit, a dash for none."""
@@ -39,10 +41,9 @@ MEASURES = (
     Measure("inverse_consistency_mm_mean", "Inverse consistency", "mm", -1, 3),
     Measure("similarity_after", "Similarity", better=1, digits=3),
     Measure("mae", "MAE", "", -1, 2),
-    Measure("mae_hu", "MAE", "HU", -1, 1),
-    Measure("ssim", "SSIM", "", 1, 3),
-    Measure("psnr_db", "PSNR", "dB", 1, 1),
-    Measure("psnr", "PSNR", "dB", 1, 1),
+    Measure("mae_hu", "MAE", "HU", -1, 1, also=("MAE, HU",)),
+    Measure("ssim", "SSIM", "", 1, 3, also=("SSIM",)),
+    Measure("psnr_db", "PSNR", "dB", 1, 1, also=("PSNR, dB", "psnr")),
     Measure("cycle_hu", "Cycle error", "HU", -1, 1),
     Measure("anomaly_ml", "Anomaly", "ml", 0, 1),
     Measure("largest_ml", "Largest anomaly", "ml", 0, 1),
@@ -143,11 +144,11 @@ def labelled(rows: Sequence[tuple[str, Mapping[str, float], Path | None]]) -> tu
 
 def measured(report: Mapping[str, Any]) -> dict[str, float]:
     """The measures a report holds, however deep; of several with one name the first, of Dice by label the mean."""
-    known = {one.name for one in MEASURES}
+    known = {name: one.name for one in MEASURES for name in (one.name, *one.also)}
     values: dict[str, float] = {}
     for name, value in _numbers(report):
         if name in known:
-            values.setdefault(name, value)
+            values.setdefault(known[name], value)
     return values
 
 

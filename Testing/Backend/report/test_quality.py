@@ -146,7 +146,7 @@ def test_the_worst_of_other_results_is_where_their_maps_are_greatest(tmp_path, p
 
 
 def test_dice_by_label_is_averaged_and_nothing_else_is():
-    report = {"dice": {"1": 0.5, "2": 0.9}, "volumes_ml": {"1": 3.0}, "truth": {"mae_hu": 7.0}, "warnings": ["x"]}
+    report = {"dice": {"1": 0.5, "2": 0.9}, "volumes_ml": {"1": 3.0}, "truth": {"MAE, HU": 7.0}, "warnings": ["x"]}
     assert measured(report) == {"dice_after": pytest.approx(0.7), "mae_hu": 7.0}
 
 
