@@ -27,7 +27,11 @@ _UNEVEN = 0.05
 
 def read_dicom(folder: Path, wanted: str | None, interpolate_gaps: bool, max_bytes: int | None) -> Raster:
     """The one image series under `folder`, or the one asked for; see read_volume for the options."""
-    slices = series_slices(folder, wanted)
+    return read_slices(series_slices(folder, wanted), interpolate_gaps, max_bytes)
+
+
+def read_slices(slices: list[pydicom.Dataset], interpolate_gaps: bool, max_bytes: int | None) -> Raster:
+    """The pixels of headers that are in order (see `series_slices`) and still have their files."""
     first = slices[0]
     require_memory((first.Columns, first.Rows, len(slices)), 4, max_bytes)
     origins = np.array([[float(x) for x in s.ImagePositionPatient] for s in slices])
@@ -50,7 +54,12 @@ def series_slices(folder: Path, wanted: str | None = None) -> list[pydicom.Datas
     """Headers of the one image series under `folder`, or of the one asked for, in order along the slices' normal.
 
     Errors: VolumeError for several series, for kinds of slice in one, for two slices at one place."""
-    return _sorted(_without_copies(_chosen(_series_under(folder), wanted)))
+    return in_order(_chosen(_series_under(folder), wanted))
+
+
+def in_order(headers: list[pydicom.Dataset]) -> list[pydicom.Dataset]:
+    """Slices along their normal, each instance once. VolumeError unless they are one kind of slice, one at a place."""
+    return _sorted(_without_copies(headers))
 
 
 def _series_under(folder: Path) -> dict[str, list[pydicom.Dataset]]:
@@ -111,11 +120,11 @@ def _numbered(series: dict[str, list[pydicom.Dataset]]) -> dict[str, list[pydico
 
 def _described(headers: list[pydicom.Dataset]) -> str:
     first = headers[0]
-    localiser = ", localiser" if all(_is_localiser(h) for h in headers) else ""
+    localiser = ", localiser" if all(is_localiser(h) for h in headers) else ""
     return f"{first.get('Modality', '?')}, {len(headers)} slices of {first.Columns} x {first.Rows}{localiser}"
 
 
-def _is_localiser(header: pydicom.Dataset) -> bool:
+def is_localiser(header: pydicom.Dataset) -> bool:
     return "LOCALIZER" in str(header.get("ImageType", "")).upper()
 
 
