@@ -19,18 +19,20 @@ from SlicerSynthReg.synth.perlin import perlin
 @dataclass(frozen=True)
 class AppearanceConfig:
     """random_sign: share of draws whose sign is tossed. least: |level| below which a lesion could not be seen; such are
-    moved to it. texture, grain: largest SD within a lesion of Perlin noise and of voxel noise, in mu_w."""
+    moved to it. texture, grain: largest SD within a lesion of Perlin noise and of voxel noise, in mu_w. void: share of
+    draws that lose their signal altogether, as a resection does or a region cut out to be filled."""
 
     random_sign: float = 0.2
     least: float = 0.35
     texture: float = 0.25
     grain: float = 0.1
+    void: float = 0.1
 
 
 @dataclass(frozen=True)
 class AppearanceDraw:
     """level: Delta I in units of mu_w / 2, for a lesion that is brighter (negate it for a darker one). sign: +1 or -1
-    instead of the rule's, 0 for the rule. texture, grain: in mu_w."""
+    instead of the rule's, 0 for the rule. texture, grain: in mu_w. void: no signal at all, whatever the level."""
 
     level: float
     sign: int
@@ -38,6 +40,7 @@ class AppearanceDraw:
     grain: float
     texture_seed: int
     grain_seed: int
+    void: bool = False
 
 
 def draw_appearance(config: AppearanceConfig, generator: torch.Generator) -> AppearanceDraw:
@@ -51,6 +54,7 @@ def draw_appearance(config: AppearanceConfig, generator: torch.Generator) -> App
         grain=draw.uniform(generator, 0, config.grain),
         texture_seed=draw.seed(generator),
         grain_seed=draw.seed(generator),
+        void=draw.chance(generator, config.void),
     )
 
 
@@ -72,4 +76,5 @@ def encode(
     coarse = coarse * torch.tensor([d.texture for d in draws], device=device).view(by_row)
     fine = fine * torch.tensor([d.grain for d in draws], device=device).view(by_row)
     delta = (levels + coarse + fine) * white.view(by_row)
-    return (image + delta * p).clamp_min(0.0)
+    left = torch.tensor([not d.void for d in draws], device=device).view(by_row)
+    return torch.where(left, image + delta * p, image * (1 - p)).clamp_min(0.0)

@@ -26,6 +26,10 @@ def test_a_tossed_sign_overrules_the_contrast_and_no_intensity_falls_below_zero(
     assert encoded(dataclasses.replace(PLAIN, level=3.0))[0, 0, 2, 0, 0] == 0.0
 
 
+def test_a_void_has_no_signal_whatever_its_level():
+    assert encoded(dataclasses.replace(PLAIN, void=True, level=-3.0, grain=0.1))[0, 0, :, 0, 0].tolist() == [80, 40, 0]
+
+
 def test_texture_and_grain_vary_within_the_lesion_only_and_in_units_of_white_matter():
     found = encoded(dataclasses.replace(PLAIN, sign=1, grain=0.1))[0, 0]
     assert bool((found[0] == 80).all())

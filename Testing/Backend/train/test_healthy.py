@@ -87,7 +87,7 @@ def test_a_sample_is_sick_where_p_says_and_healthy_elsewhere(people):
     labelling, person = people.labelling, people.known[0]
     record = draw_healthy(config, labelling, torch.Generator().manual_seed(1), "T1")
     anomaly = dataclasses.replace(record.anomalies[0], percentile=93.0, mask=False, time=0.0)
-    looks = dataclasses.replace(record.appearance, level=1.5, sign=0)
+    looks = dataclasses.replace(record.appearance, level=1.5, sign=0, void=False)
     artefacts = dataclasses.replace(record.artefacts, slices=None, keep=((0.0, 1.0),) * 3)
     record = dataclasses.replace(record, anomalies=(anomaly,), appearance=looks, artefacts=artefacts)
     well = dataclasses.replace(record, anomalies=())
