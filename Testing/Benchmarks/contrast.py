@@ -4,6 +4,7 @@
     python Testing/Benchmarks/contrast.py solvers --run RUNS/flow-timeresnet   # table 5
     python Testing/Benchmarks/contrast.py axial --run RUN --plain RUN_2D       # with and without neighbouring slices
     python Testing/Benchmarks/contrast.py throughput --side 512 --slices 4
+    python Testing/Benchmarks/contrast.py whole --shape 512 512 200
 
 RUNS holds the folders of `synthreg train contrast`, each named METHOD-NETWORK, such as ddpm-timeresnet. Patients are
 phantoms that no training draws and, with --native and --labels, the pseudo-contrast of a real native CT.
@@ -19,17 +20,22 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from SlicerSynthReg.evaluate.ct import SliceScores, slice_scores
 from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel, Solution
 from SlicerSynthReg.methods.mfm.slices import SliceNetwork
+from SlicerSynthReg.methods.mfm.translate import TranslateConfig, translate
 from SlicerSynthReg.nets.slicewise import NETWORKS
+from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.synth.ct.enhance import EnhanceConfig, draw_enhancement, enhance
 from SlicerSynthReg.synth.ct.phantom import PhantomConfig
+from SlicerSynthReg.tasks.machine import peak_memory_mb
 from SlicerSynthReg.train.contrast import best_of, translated_pair
 from SlicerSynthReg.train.ct_pairs import PhantomSlices, SlicePair, sliced
 from SlicerSynthReg.volume.read import read_volume
+from SlicerSynthReg.volume.volume import Volume
 
 TEST_SEED = 2_000_000
 """Phantoms from this number on: neither trained on nor validated on."""
@@ -169,6 +175,24 @@ def throughput(given: argparse.Namespace) -> None:
         line(name, given.side, given.neighbours, each, f"{peak:.0f}", f"{error:.3f}")
 
 
+def whole(given: argparse.Namespace) -> None:
+    """Seconds and memory of a whole volume, as `synthreg contrast` makes it (without reading, writing and pictures)."""
+    hu = torch.full(given.shape, -1000.0)
+    i, j, _ = given.shape
+    hu[i // 12 : -i // 12, j // 6 : -j // 6] = 50.0
+    grid = Grid(given.shape, np.diag([*given.spacing_mm, 1.0]))
+    model = ContrastModel(ContrastConfig("flow", NETWORKS[given.network], given.neighbours)).eval()
+    model.to(given.device, memory_format=torch.channels_last)
+    head("volume", "network", "pixels it sees", "solver", "cycle map", "seconds", "processor seconds", "peak MB")
+    for solver, cycle in (("euler", False), ("heun", False), ("heun", True)):
+        config = TranslateConfig("native", Solution(solver), given.pixel_mm, cycle, half=given.device == "cuda")
+        begun, cpu = time.perf_counter(), time.process_time()
+        found = translate(model, Volume(hu[None], grid), config)
+        seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+        shape, pixels = (" x ".join(map(str, one)) for one in (given.shape, found.pixels))
+        line(shape, given.network, pixels, solver, cycle, f"{seconds:.1f}", f"{cpu:.1f}", f"{peak_memory_mb():.0f}")
+
+
 def timed(work: Callable[[], object], device: torch.device, repeats: int = 3) -> float:
     """Least of a few runs, after one that is not counted."""
     found = []
@@ -184,11 +208,18 @@ def timed(work: Callable[[], object], device: torch.device, repeats: int = 3) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tables = parser.add_subparsers(required=True)
-    for table in (networks, solvers, axial, throughput):
+    for table in (networks, solvers, axial, throughput, whole):
         one = tables.add_parser(table.__name__)
         one.set_defaults(table=table)
         one.add_argument("--neighbours", type=int, default=0 if table is networks else 1)
         one.add_argument("--slices", type=int, default=8, help="of each patient")
+        if table is whole:
+            one.add_argument("--network", default="timeresnet", choices=list(NETWORKS))
+            one.add_argument("--shape", type=int, nargs=3, default=(512, 512, 200))
+            one.add_argument("--spacing-mm", type=float, nargs=3, default=(0.75, 0.75, 2.0))
+            one.add_argument("--pixel-mm", type=float, default=1.5, help="of the model")
+            one.add_argument("--device", default="cpu")
+            continue
         if table is throughput:
             one.add_argument("--networks", nargs="+", default=["timeresnet"], choices=list(NETWORKS))
             one.add_argument("--side", type=int, default=512)
