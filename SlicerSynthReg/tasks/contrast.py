@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 
 from SlicerSynthReg.evaluate.ct import slice_scores
+from SlicerSynthReg.evaluate.organs_hu import organ_medians
 from SlicerSynthReg.methods.mfm.model import ContrastModel, Solution
 from SlicerSynthReg.methods.mfm.translate import TranslateConfig, Translation, translate
-from SlicerSynthReg.report.contrast import ContrastReport, contrast_page
+from SlicerSynthReg.report.contrast import ContrastReport, OrganValues, contrast_page
 from SlicerSynthReg.report.contrast_picture import contrast_picture
 from SlicerSynthReg.report.figure import png_bytes
 from SlicerSynthReg.report.html import write_page
@@ -133,11 +134,23 @@ def _measured(
         kept_hu={name: float(change[where].median()) for name, where in kept.items() if where.any()},
         cycle_hu=None if found.cycle is None or not soft.any() else float(found.cycle.data[0][soft].mean()),
         phase=inputs.phase,
+        organs=_organs(inputs, found.image),
         truth=_truth(view, inputs, after),
         warnings=inputs.warnings,
         peak_memory_mb=peak_memory_mb(),
         device=device,
         version=version_of_synthreg(),
+    )
+
+
+def _organs(inputs: Inputs, made: Volume) -> tuple[OrganValues, ...]:
+    if inputs.labels is None:
+        return ()
+    before, after = (organ_medians(volume, inputs.labels) for volume in (inputs.image, made))
+    truth = organ_medians(inputs.truth, inputs.labels) if inputs.truth else {}
+    return tuple(
+        OrganValues(name, one.hu, after[name].hu, one.voxels, truth[name].hu if name in truth else None)
+        for name, one in before.items()
     )
 
 

@@ -50,6 +50,23 @@ def test_the_error_against_the_true_image_is_reported_beside_the_untouched_scans
     assert found.report["cycle_hu"] is None
 
 
+def test_organs_are_listed_before_after_and_in_the_true_image(a_shipped_model, a_ct, tmp_path):
+    a_shipped_model(velocity=0.05)
+    source = nibabel.load(a_ct)
+    labels = np.zeros((40, 36, 9), dtype=np.uint8)
+    labels[11:19, 13:23], labels[25:27, 17:19] = 5, 52
+    nibabel.save(nibabel.Nifti1Image(labels, source.affine), tmp_path / "labels.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(hu(a_ct) + 70, source.affine), tmp_path / "true.nii.gz")
+    given = {"labels": tmp_path / "labels.nii.gz", "truth": tmp_path / "true.nii.gz"}
+    organs = made(a_ct, tmp_path / "out", to="contrast", cycle=False, **given).report["organs"]
+    assert [one["name"] for one in organs] == ["liver", "aorta"]
+    for one in organs:
+        assert one["after"] - one["before"] == pytest.approx(50, abs=0.1)
+        assert one["truth"] - one["before"] == pytest.approx(70, abs=0.1)
+    preview = made(a_ct, tmp_path / "one", to="contrast", cycle=False, slice=4, **given).report["organs"]
+    assert preview[0]["voxels"] * 9 == organs[0]["voxels"]
+
+
 def test_a_preview_is_the_slice_that_the_whole_will_have(a_shipped_model, a_ct, tmp_path):
     """A network that mixes neighbours and normalises over the slice: the preview must see all that the whole does."""
     a_shipped_model(wild=0.2, neighbours=1)
