@@ -129,6 +129,27 @@ def batch(
         raise typer.Exit(1)
 
 
+@app.command("contrast-pairs", context_settings=CONTEXT)
+def contrast_pairs(
+    studies: Path = typer.Argument(..., help="Folder with the DICOM files of any number of studies and patients."),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder that receives train, test and pairs.csv."),
+    phase: str = typer.Option("arterial", help="The contrast scans' phase: arterial, or portal venous or late."),
+    test_share: float = typer.Option(0.2, min=0.0, max=0.9, help="Share of the patients that is kept for testing."),
+    interpolate_gaps: bool = typer.Option(False, help="Fill in missing slices instead of leaving the series out."),
+    debug: bool = DEBUG,
+) -> None:
+    """Native and contrast CT of each DICOM study as registered pairs, for `synthreg train contrast --pairs`."""
+    from SlicerSynthReg.tasks.ct_pairing import PHASES, make_pairs
+
+    with readable_errors(debug):
+        if not studies.is_dir():
+            raise RequestError("Found no folder of studies at that path, expected one with DICOM files. Check it.")
+        if phase not in PHASES:
+            raise RequestError(f"Found the phase {phase!r}, expected one of {', '.join(PHASES)}.")
+        if not make_pairs(studies, out, phase, test_share, interpolate_gaps, Console().print):
+            raise RequestError("Found no pair in these studies, expected a native and a contrast series in one.")
+
+
 @app.command(context_settings=CONTEXT)
 def models(debug: bool = DEBUG) -> None:
     """List the models that are installed, from their cards."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from SlicerSynthReg.train import contrast_pairs, healthy, mfm, neuralizer, synthmorph
+from SlicerSynthReg.train import healthy, mfm, neuralizer, synthmorph
 from SlicerSynthReg.train.training import app
 
-__all__ = ["app", "contrast_pairs", "healthy", "mfm", "neuralizer", "synthmorph"]
+__all__ = ["app", "healthy", "mfm", "neuralizer", "synthmorph"]

@@ -1,4 +1,4 @@
-"""`synthreg train contrast-pairs`: DICOM studies -> registered pairs of native and contrast CT to learn from.
+"""`synthreg contrast-pairs`: DICOM studies -> registered pairs of native and contrast CT to learn from.
 
 A pair is two series of one study in one frame of reference, one native and one arterial (or portal) by its aorta's HU,
 or by its tags where the aorta is not clear. The contrast is registered to the native with a mask of the body, as MFM
@@ -15,18 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import typer
 from scipy.ndimage import binary_fill_holes, binary_opening, generate_binary_structure, label
 
 from SlicerSynthReg.evaluate.ct_check import check_ct
 from SlicerSynthReg.space.transform import Affine, Transform
 from SlicerSynthReg.tasks.alignment import AlignmentConfig, align
-from SlicerSynthReg.train.training import app
 from SlicerSynthReg.volume.ct_series import CTSeries, find_ct_series
 from SlicerSynthReg.volume.volume import Volume, VolumeError
 from SlicerSynthReg.volume.write import write_volume
 
 AIR_HU = -1024.0
+PHASES = ("arterial", "portal venous or late")
 SPACING_MM = 3.0
 LEAST_OVERLAP = 0.6
 TABLE_GAP_MM = 4.0
@@ -159,22 +158,6 @@ def split(patients: list[str], test_share: float, seed: int = 0) -> dict[str, st
     return {once[n]: "test" if place < count else "train" for place, n in enumerate(order)}
 
 
-@app.command("contrast-pairs")
-def contrast_pairs(
-    studies: Path = typer.Argument(..., help="Folder with the DICOM files of any number of studies and patients."),
-    out: Path = typer.Option(..., help="Folder that receives train and test, a folder for each pair, and pairs.csv."),
-    phase: str = typer.Option("arterial", help="Phase of the contrast scan: arterial, or portal venous or late."),
-    test_share: float = typer.Option(0.2, min=0.0, max=0.9, help="Share of the patients that is kept for testing."),
-    interpolate_gaps: bool = typer.Option(
-        False, help="Fill missing slices in linearly instead of leaving the series out."
-    ),
-) -> None:
-    """Registered pairs of native and contrast CT from DICOM studies, for `synthreg train contrast`."""
-    if not studies.is_dir():
-        raise typer.BadParameter("Found no folder of studies there, expected one with DICOM files.")
-    make_pairs(studies, out, phase, test_share, interpolate_gaps, typer.echo)
-
-
 def make_pairs(
     studies: Path,
     out: Path,
@@ -184,7 +167,12 @@ def make_pairs(
     say: Say,
     spacing: float = SPACING_MM,
 ) -> int:
-    """How many pairs were written. Each pair is one study's; a study that is there already is not made again."""
+    """How many pairs there are now: `out`/train or `out`/test/patientNNNN-V with native.nii.gz and contrast.nii.gz, and
+    `out`/pairs.csv.
+
+    phase: one of PHASES. test_share: of the patients, kept apart. spacing: mm, of the comparison in registration. Each
+    pair is one study's; one that is there already is not made again.
+    """
     series, left_out = find_ct_series(studies)
     for words in left_out:
         say(f"Left out: {words}.")

@@ -13,11 +13,11 @@ import torch
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.synth.ct.pair import CTPair
 from SlicerSynthReg.synth.ct.phantom import PhantomConfig, draw_phantom, make_phantom
-from SlicerSynthReg.train.contrast_pairs import body_mask, make_pairs, matched, read_scan, split
+from SlicerSynthReg.tasks.ct_pairing import body_mask, make_pairs, matched, read_scan, split
 from SlicerSynthReg.volume.ct_series import find_ct_series
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
-from Testing.Backend.train.dicom_studies import Study
+from Testing.Backend.tasks.dicom_studies import Study
 
 CONFIG = PhantomConfig(
     shape=(88, 76, 20), spacing_mm=(4.4, 4.4, 6.0), zoom=(1.0, 1.0), level_mm=(25.0, 25.0), time_s=(34.0, 34.0)
