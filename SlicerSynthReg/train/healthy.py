@@ -15,6 +15,7 @@ from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.smoothing import gaussian
 from SlicerSynthReg.space.transform import resample
 from SlicerSynthReg.synth.healthy import Labelling
+from SlicerSynthReg.synth.mirror import Mirror
 from SlicerSynthReg.train.healthy_task import ABLATIONS, HealthyTask, HealthyTaskConfig, People, Person
 from SlicerSynthReg.train.loop import Task
 from SlicerSynthReg.train.mirrors import compared, mirror_of
@@ -35,6 +36,7 @@ def healthy(
     start: Optional[str] = typer.Option("synthmorph-brains", help="Model whose features it starts from; '' for none."),
     ablation: str = typer.Option("none", help=f"Leave a part out: one of {', '.join(ABLATIONS)}."),
     held_out: int = typer.Option(2, help="So many label maps, the last by name, are for validation only."),
+    cache: Optional[Path] = typer.Option(None, help="File that keeps maps and mirrors, for a start in seconds."),
     device: str = DEVICE,
 ) -> Task:
     """The healthy T1 behind a scan of any contrast, from label maps."""
@@ -42,7 +44,7 @@ def healthy(
         config = HealthyTaskConfig().ablated(ablation)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    task = HealthyTask(config, people_of(labels, lesions, held_out, config), device)
+    task = HealthyTask(config, people_of(labels, lesions, held_out, config, cache), device)
     if start:
         task.model.start_from(SynthMorph.load(read_card(start)).net.state_dict())
     return task
@@ -74,21 +76,41 @@ def trained(folder: Path) -> UNA:
     return model.eval()
 
 
-def people_of(labels: Path, lesions: Path | None, held_out: int, config: HealthyTaskConfig) -> People:
-    """The people of a folder of label maps, each with the mirror map of its own head, and lesion masks."""
-    maps = label_maps(labels, held_out)
+def people_of(
+    labels: Path, lesions: Path | None, held_out: int, config: HealthyTaskConfig, cache: Path | None = None
+) -> People:
+    """The people of a folder of label maps, each with the mirror map of its own head, and lesion masks.
+
+    cache: file that keeps the maps as read; their mirrors lie beside it.
+    """
+    maps = label_maps(labels, held_out, cache)
     known, unseen = maps.people(held_out, MARGIN_VOX)
-    structures = compared(maps.values)
+    mirrors = _mirrors([*known, *unseen], compared(maps.values), cache and cache.with_suffix(".mirrors"))
+    persons = tuple(Person(one, mirror) for one, mirror in zip([*known, *unseen], mirrors))
     spacing = config.samples.spacing * config.samples.working
     masks = lesion_masks(lesions, spacing) if lesions else ()
     fewer = max(0, len(masks) - UNSEEN_MASKS)
     return People(
-        known=tuple(Person(one, mirror_of(one, structures)) for one in known),
-        unseen=tuple(Person(one, mirror_of(one, structures)) for one in unseen),
+        known=persons[: len(known)],
+        unseen=persons[len(known) :],
         labelling=Labelling.of(maps.values, maps.groups),
         masks=masks[:fewer] or masks,
         unseen_masks=masks[fewer:],
     )
+
+
+def _mirrors(people: list[torch.Tensor], structures: torch.Tensor, cache: Path | None) -> list[Mirror]:
+    """Each person's mirror map; from `cache` if it was written for the same maps."""
+    state = [f"{tuple(one.shape)} {int(structures[one.int()].sum())}" for one in people]
+    if cache and cache.exists():
+        kept = torch.load(cache, weights_only=True)
+        if kept["state"] == state:
+            return [Mirror(m.numpy(), u, f, tuple(b)) for m, u, f, b in kept["mirrors"]]
+    mirrors = [mirror_of(one, structures) for one in people]
+    if cache:
+        rows = [(torch.from_numpy(m.matrix), m.u, m.factor, list(m.begin)) for m in mirrors]
+        torch.save({"state": state, "mirrors": rows}, cache)
+    return mirrors
 
 
 def lesion_masks(folder: Path, spacing: float) -> tuple[torch.Tensor, ...]:

@@ -13,6 +13,8 @@ from SlicerSynthReg.nets.unet import UNet, UNetConfig
 from SlicerSynthReg.space.grid import Grid, index_lattice
 from SlicerSynthReg.synth.deform import warp_labels
 from SlicerSynthReg.synth.healthy import HealthyConfig, Labelling, draw_healthy, make_healthy
+from SlicerSynthReg.synth.mirror import Mirror
+from SlicerSynthReg.train import healthy
 from SlicerSynthReg.train.command import app
 from SlicerSynthReg.train.healthy import lesion_masks, trained
 from SlicerSynthReg.train.healthy_task import ABLATIONS, HealthyTask, HealthyTaskConfig, People, Person, psnr
@@ -199,6 +201,24 @@ def test_lesion_masks_keep_their_volume_on_any_grid(tmp_path):
     (found,) = lesion_masks(tmp_path, 4.0)
     assert float(found.sum()) * 64 == pytest.approx(12 * 12 * 6 * 2, rel=0.1)
     assert max(found.shape) < 10
+
+
+def test_mirrors_are_kept_for_the_same_maps_only(tmp_path, monkeypatch):
+    """What is read back does the same; another head is registered anew."""
+    calls: list[int] = []
+
+    def a_mirror(labels: torch.Tensor, structures: torch.Tensor) -> Mirror:
+        calls.append(1)
+        return Mirror(np.diag([-1.0, 1, 1, 1]), torch.randn(3, 4, 5, 6), 4, (1, 2, 3))
+
+    monkeypatch.setattr(healthy, "mirror_of", a_mirror)
+    head, other = a_head(3.0), a_head(-2.0)
+    index = torch.rand(3, 50) * 20
+    first, again, changed = (
+        healthy._mirrors([one], compared(VALUES), tmp_path / "m.mirrors")[0] for one in (head, head, other)
+    )
+    assert len(calls) == 2
+    assert torch.equal(first.of(index), again.of(index)) and not torch.equal(first.of(index), changed.of(index))
 
 
 def test_a_training_ships_as_a_model(tmp_path):
