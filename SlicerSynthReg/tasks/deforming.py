@@ -29,10 +29,10 @@ class DeformingConfig:
     """coarse: the first levels, on all channels. same_contrast, other_contrast: the last level, according to whether
     the two scans, coarsely aligned, show one contrast: `shared_contrast` above `shared` (two T1 of different people:
     0.48 to 0.61; T1 and FLAIR: 0.10 to 0.27), and local contrast that agrees by more than `everywhere` in nine places
-    of ten (T1: 0.27 to 0.36; two arbitrary contrasts whose brighter halves correlate: -0.09). last: whether the last level runs.
-    mind, structures: weights of these channels beside local contrast, which counts in full where the whole agrees by
-    `agreeing` and the surroundings by `agreeing_here`; tone: of brightness as such beside it, in scans of one contrast.
-    finer: the level at half the voxel size."""
+    of ten (T1: 0.27 to 0.36; two arbitrary contrasts whose brighter halves correlate: -0.09). last: whether the last
+    level runs. mind, structures: weights of these channels beside local contrast, which counts in full where the whole
+    agrees by `agreeing` and the surroundings by `agreeing_here`; tone: of brightness as such beside it, in scans of one
+    contrast. finer: the level at half the voxel size."""
 
     coarse: DemonsConfig = field(default_factory=lambda: DemonsConfig((4, 2), (10, 10), finest=2, elastic=0.7))
     same_contrast: DemonsConfig = field(default_factory=lambda: DemonsConfig((1,), (14,), elastic=0.5))
