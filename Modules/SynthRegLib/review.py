@@ -84,7 +84,7 @@ class SynthReviewParameterNode:
     contour: Annotated[float, WithinRange(0.0, 100.0)] = 50.0
     showGrid: bool = False
     showJacobian: bool = False
-    linkWindows: bool = True
+    linkWindows: bool = False
 
 
 def show(
@@ -93,11 +93,14 @@ def show(
     transform: Optional[slicer.vtkMRMLTransformNode] = None,
     labels: Optional[slicer.vtkMRMLDisplayableNode] = None,
     mode: Optional[Mode] = None,
+    link_windows: Optional[bool] = None,
 ) -> None:
-    """Open SynthReview on these two images; what is not given is as the user left it."""
+    """Open SynthReview on these two images. mode, link_windows (one window for both): None as the user left it."""
     parameters = slicer.util.getModuleLogic(MODULE).getParameterNode()
     parameters.first, parameters.second = first, second
     parameters.transform, parameters.labels = transform, labels
     if mode is not None:
         parameters.mode = mode
+    if link_windows is not None:
+        parameters.linkWindows = link_windows
     slicer.util.selectModule(MODULE)

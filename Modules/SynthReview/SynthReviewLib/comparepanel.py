@@ -47,7 +47,7 @@ class ComparePanel:
         keys.update({"Shift+G": self._toggle("showGrid"), "Shift+J": self._toggle("showJacobian")})
         self._shortcuts = Shortcuts(keys)
         ui.keysLabel.text = _(
-            "Keys: 1 fade, 2 flicker, 3 split, 4 checkerboard, 5 difference, 6 contour; space: the other image; "
+            "Keys: 1 fade, 2 flicker, 3 split, 4 checkerboard, 5 difference, 6 contour; space: B alone, and back; "
             "[ and ]: move; N: next image; Shift+G grid, Shift+J volume change. Shift and mouse: all views go there."
         )
 

@@ -29,7 +29,7 @@ class Comparison:
         self._offset_mm = (0.0, 0.0)
         self._grid = Grid()
         self._windows = LinkedWindows(self._redraw)
-        self._second_is_seen = True
+        self._second_alone = False
         self._flicker = qt.QTimer()
         self._flicker.connect("timeout()", self.swap)
 
@@ -37,7 +37,7 @@ class Comparison:
         """With fewer than two images: what there is, and nothing over it."""
         self._parameters = parameters
         images = (parameters.first, parameters.second)
-        if images != self._shown:
+        if images != self._shown and any(images + self._shown):
             self._shown = images
             self._place()
         labels = _label_map(parameters)
@@ -47,12 +47,13 @@ class Comparison:
                 node.SetUseLabelOutline(True)
             slicer.util.setSliceViewerLayers(label=labels)
         self._windows.watch([image for image in dict.fromkeys(images) if image is not None], parameters.linkWindows)
-        self._second_is_seen = True
+        self._second_alone = False
         if parameters.mode is Mode.FLICKER and self._comparable():
             self._flicker.start(round(1000 / parameters.flickerHz))
         else:
             self._flicker.stop()
-        self._set_opacity()
+        if any(images):
+            self._set_opacity()
         if parameters.showGrid and parameters.transform is not None and parameters.first is not None:
             self._grid.show(parameters.transform, parameters.first)
         else:
@@ -66,7 +67,7 @@ class Comparison:
         self._grid.hide()
         for view in self._views:
             view.stop()
-        if self._parameters is not None:
+        if self._parameters is not None and any(self._shown):
             for composite in _composites():
                 composite.SetForegroundOpacity(self._parameters.opacity)
         self._views = []
@@ -74,10 +75,11 @@ class Comparison:
         self._shown = ()
 
     def swap(self) -> None:
-        """The other image of the two: by itself in flicker mode, by a key in any other that fades."""
-        self._second_is_seen = not self._second_is_seen
-        if self._parameters is not None:
-            self._set_opacity(swapped=True)
+        """B alone, and back: by itself in flicker mode, by a key in every mode."""
+        if self._parameters is not None and self._comparable():
+            self._second_alone = not self._second_alone
+            self._set_opacity()
+            self._redraw()
 
     def _place(self) -> None:
         """Both images into all views, in three linked planes."""
@@ -98,19 +100,16 @@ class Comparison:
         behind, front = (first, second) if first is not None else (second, None)
         slicer.util.setSliceViewerLayers(background=behind, foreground=front, fit=True)
 
-    def _set_opacity(self, swapped: bool = False) -> None:
+    def _set_opacity(self) -> None:
         """Of B in Slicer's own blending: only fade and flicker use it, whatever else is drawn lies over A."""
-        mode = self._parameters.mode
-        opacity = self._parameters.opacity if mode is Mode.FADE else 0.0
-        if mode is Mode.FLICKER or swapped:
-            opacity = 1.0 if self._second_is_seen else 0.0
+        opacity = self._parameters.opacity if self._parameters.mode is Mode.FADE else 0.0
         for composite in _composites():
-            composite.SetForegroundOpacity(opacity)
+            composite.SetForegroundOpacity(1.0 if self._second_alone else opacity)
 
     def _redraw(self) -> None:
         if self._parameters is None:
             return
-        look = self._look() if self._comparable() else None
+        look = self._look() if self._comparable() and not self._second_alone else None
         for view in self._views:
             view.show(look)
 

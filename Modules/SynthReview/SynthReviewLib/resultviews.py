@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import slicer
-from SynthRegLib.review import MODULE, Mode, show
+from SynthRegLib.review import Mode, show
 
 from SlicerSynthReg.report.quality import Place
 from SlicerSynthReg.workspace import read_seal
@@ -28,8 +28,7 @@ def show_result(folder: Path, label: str, place: Place | None) -> bool:
             str(folder / outputs["jacobian"]), {"name": f"{label}: volume change", "show": False}
         )
         set_window(change, *_JACOBIAN_WINDOW)
-    slicer.util.getModuleLogic(MODULE).getParameterNode().linkWindows = False
-    show(image, change, mode=Mode.FADE)
+    show(image, change, mode=Mode.FADE, link_windows=False)
     if place is not None:
         jump(place.ras_mm)
     return True

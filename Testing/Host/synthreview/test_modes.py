@@ -141,7 +141,6 @@ def test_the_difference_is_b_minus_a_in_the_colours_of_its_bar(panel, pair, shot
 
 
 def test_normalised_differences_do_not_see_another_scale(panel, pair, a_block):
-    panel.click("linkWindowsCheckBox")
     scaled = a_block("A in other units", 1000)
     scaled.GetDisplayNode().SetWindowLevel(4000, 2000)
     panel.select("secondSelector", scaled)
@@ -160,7 +159,6 @@ def test_where_either_image_ends_there_is_no_difference(panel, pair, a_block):
 
 def test_the_contour_of_b_lies_on_its_edge(panel, pair, a_volume, shot):
     ball = a_volume("ball")  # 200 within 22 mm of (6, -4, 5), in a window of its own
-    panel.click("linkWindowsCheckBox")
     ball.GetDisplayNode().SetAutoWindowLevel(False)
     ball.GetDisplayNode().SetWindowLevel(200, 100)
     panel.select("secondSelector", ball)

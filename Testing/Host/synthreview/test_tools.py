@@ -89,6 +89,7 @@ def test_the_presets_set_both_windows(panel, pair):
 
 def test_one_window_follows_the_other_until_told_not_to(panel, pair):
     first, second = (image.GetDisplayNode() for image in pair)
+    panel.click("linkWindowsCheckBox")
     second.SetWindowLevel(80, 35)
     assert (first.GetWindow(), first.GetLevel()) == (80, 35)
     panel.click("linkWindowsCheckBox")
@@ -137,10 +138,10 @@ def test_keys_choose_modes_and_move(panel, pair, a_block):
     press(panel, "3")
     press(panel, QtCore.Qt.Key_BracketRight)
     assert panel["positionSlider"].value == pytest.approx(0.55)
+    for shown in (GREY_B, GREY_A):  # A lies left of the line, until space shows B alone
+        press(panel, QtCore.Qt.Key_Space)
+        assert grey("Red", (40.0, 0.0, 0.0)) == shown
     press(panel, "1")
-    panel.set_value("opacitySlider", 0.0)
-    press(panel, QtCore.Qt.Key_Space)
-    assert panel["secondSelector"].currentNode() is pair[1]
     press(panel, "N")
     assert panel["secondSelector"].currentNode() is third
     press(panel, "N")
@@ -149,6 +150,14 @@ def test_keys_choose_modes_and_move(panel, pair, a_block):
     press(panel, "4")
     panel.return_()
     assert panel.text("modeBox") == "Fade", "keys of a module that is left do nothing"
+
+
+def test_opening_the_module_leaves_what_is_shown(a_block):
+    from slicerhost import opened
+
+    slicer.util.setSliceViewerLayers(background=a_block("mine", 100), fit=True)
+    with opened("SynthReview"):
+        assert grey("Red", (0.0, 0.0, 0.0)) == GREY_A
 
 
 def test_another_module_hands_over_its_images(panel, a_block):
