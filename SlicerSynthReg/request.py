@@ -126,11 +126,11 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
-def fingerprint(request: Request, without: Iterable[str] = (), weights: str = "") -> str:
+def fingerprint(request: Request, without: Iterable[str] = (), weights: str = "", files: Iterable[Path] = ()) -> str:
     """Hash (blake2b, 128 bits) of the task, the contents of its inputs and its parameters, save those in `without`.
 
-    weights: hash of the model's. The outputs folder and the names of the inputs' files do not count: a copy of the same
-    data gives the same hash.
+    weights: hash of the model's. files: further ones whose contents count. The outputs folder and the names of the
+    inputs' files do not count: a copy of the same data gives the same hash.
     """
     skipped = set(without)
     parameters = {name: value for name, value in sorted(request.parameters.items()) if name not in skipped}
@@ -138,6 +138,8 @@ def fingerprint(request: Request, without: Iterable[str] = (), weights: str = ""
     total.update(json.dumps([request.task, plain(parameters), weights]).encode())
     for name, path in sorted(request.inputs.items()):
         total.update(json.dumps([name, _content_hash(Path(path))]).encode())
+    for path in files:
+        total.update(json.dumps(_content_hash(path)).encode())
     return total.hexdigest()
 
 

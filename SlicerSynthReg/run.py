@@ -96,7 +96,7 @@ def _fingerprint(request: Request, spec: TaskSpec) -> str:
     unhashed = [p.name for p in spec.parameter_specs().values() if not p.changes_result]
     weights = spec.weights(request.parameters)
     try:
-        return fingerprint(request, unhashed, weights)
+        return fingerprint(request, unhashed, weights, spec.files(request.inputs))
     except OSError as error:
         raise RequestError(
             f"Found that an input can no longer be read ({error.strerror}), expected files that stay readable during "

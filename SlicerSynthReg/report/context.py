@@ -35,7 +35,7 @@ class _Example(Protocol):
 
 @dataclass(frozen=True)
 class ContextReport:
-    """likeness: of the target to the examples, 0 to 1; likeness_of_examples: to each other. agreement: Dice of each
+    """likeness: of the target to the examples, at most 1; likeness_of_examples: to each other. agreement: Dice of each
     example with what the others say of it. volumes_ml, dice: by label. roughness: of the answer across the slices, 1 as
     the examples. psnr: in dB. Names are files' base names."""
 
@@ -118,8 +118,8 @@ def context_picture(
     below = min(SHOWN, len(examples))
     figure = Figure(figsize=(12, 8.2), facecolor="black")
     FigureCanvasAgg(figure)
-    for place, axis in enumerate((2, 1, 0)):
-        for half, kind in enumerate(("target", "answer")):
+    for place, (plane, axis) in enumerate((("axial", 2), ("coronal", 1), ("sagittal", 0))):
+        for half, kind in enumerate((f"{plane} target", "answer")):
             axes = figure.add_axes((place / 3 + half / 6, 0.36, 1 / 6, 0.58))
             _show(axes, x, answer if half else None, axis, at[axis], masks)
             axes.set_title(kind, color="white", fontsize=9)
@@ -128,7 +128,7 @@ def context_picture(
             axes = figure.add_axes(((2 * n + half) / (2 * SHOWN), 0.06, 1 / (2 * SHOWN), 0.24))
             example = examples[n]
             _show(axes, example.x[0], example.y if half else None, 2, at[2], masks)
-            axes.set_title((names[n][:14] if not half else kind), color="#d8d8d8", fontsize=7)
+            axes.set_title((names[n][-14:] if not half else kind), color="#d8d8d8", fontsize=7)
     figure.text(0.99, 0.012, DISCLAIMER, color="#ffb347", ha="right", fontsize=9)
     figure.text(0.01, 0.012, f"{len(examples)} examples, {below} shown", color="#d8d8d8", fontsize=9)
     return figure

@@ -30,7 +30,7 @@ from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
 from SlicerSynthReg.weights.registry import read_card
 
-UNLIKE_SHARE, UNLIKE = 0.6, 0.15
+UNLIKE_SHARE, UNLIKE = 0.6, 0.2
 """Likeness of the target below which a warning is given: as share of the examples' among each other, and absolute."""
 CONTRADICTING = 0.3
 

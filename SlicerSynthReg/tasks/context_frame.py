@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import psutil
 import torch
+from torch.nn import functional as F
 
 from SlicerSynthReg.methods.neuralizer.examples import Example
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
+from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Affine, Transform
 from SlicerSynthReg.space.voting import resample_labels
@@ -60,6 +63,7 @@ def build_frame(
     grid = first.grid.aligned_to_ras(pixel)
     if labels:
         grid = _about(pairs[0].output, grid)
+        _require_memory(grid, len(labels), len(pairs))
     examples, notes = [], []
     for n, pair in enumerate(pairs):
         through, told = (None, ()) if n == 0 else bring(first, pair.inputs[0], alignment, device)
@@ -76,6 +80,17 @@ def build_frame(
         float(np.mean(alike)) if alike else None,
         tuple(notes),
     )
+
+
+def _require_memory(grid: Grid, labels: int, examples: int) -> None:
+    """RequestError where masks of all labels and examples would not fit into the memory that is free."""
+    needed = 4 * grid.voxel_count * labels * (examples + 2)
+    free = psutil.virtual_memory().available
+    if needed > 0.7 * free:
+        raise RequestError(
+            f"Found {labels} labels in {examples} examples, which need {needed / 1e9:.0f} GB of memory, expected no "
+            f"more than the {free / 1e9:.0f} GB that are free. Name fewer labels, or choose a larger spacing_mm."
+        )
 
 
 def bring(fixed: Volume, moving: Volume, alignment: str, device: str) -> tuple[Transform | None, tuple[str, ...]]:
@@ -99,7 +114,7 @@ def bring(fixed: Volume, moving: Volume, alignment: str, device: str) -> tuple[T
     grid = fixed.grid.aligned_to_ras(max(REGISTERED_AT_MM, float(fixed.grid.spacing.min())))
     seen = unit_intensities(fixed.resampled(grid).data[0])
     registered, by_centre = (
-        likeness(unit_intensities(moving.resampled(grid, t).data[0]), seen) for t in (found.transform, centred)
+        abs(likeness(unit_intensities(moving.resampled(grid, t).data[0]), seen)) for t in (found.transform, centred)
     )
     if by_centre > registered + 0.02:
         return centred, ("registration made it less alike, so its centre was laid on the first example's.",)
@@ -151,11 +166,15 @@ def _about(labels: Volume, grid: Grid) -> Grid:
 
 
 def likeness(a: torch.Tensor, b: torch.Tensor) -> float:
-    """|correlation| of the local contrast of two images (I, J, K) where either shows anything: 1 for the same image,
-    whatever its brightness; negatives of each other are alike."""
-    where = (a > 0.08) | (b > 0.08)
+    """Correlation of the local contrast of two images (I, J, K), at half resolution, where either shows anything.
+
+    1 for the same image, whatever its brightness; 0.4 to 0.6 for two people's hippocampi laid on their centres; about 0
+    for other anatomy; negative for another contrast, such as T2 for T1.
+    """
+    one, two = (F.avg_pool3d(image[None, None], 2)[0, 0] if min(image.shape) > 1 else image for image in (a, b))
+    where = (one > 0.08) | (two > 0.08)
     if int(where.sum()) < 8:
         return 0.0
-    one, two = (local_contrast(image, (3,))[0][where] for image in (a, b))
+    one, two = (local_contrast(image, (5,))[0][where] for image in (one, two))
     one, two = one - one.mean(), two - two.mean()
-    return abs(float((one * two).sum() / (one.norm() * two.norm()).clamp_min(1e-6)))
+    return float((one * two).sum() / (one.norm() * two.norm()).clamp_min(1e-6))

@@ -29,13 +29,15 @@ class InputSpec:
 @dataclass(frozen=True)
 class TaskSpec:
     """load: imports and returns the task's function, called with a validated request and an empty workspace folder.
-    weights: hash of the model that these parameters choose, "" for none; new weights make an old result outdated."""
+    weights: hash of the model that these parameters choose, "" for none; new weights make an old result outdated.
+    files: those that an input names, such as a table of examples; their contents count as its own."""
 
     help: str
     inputs: Mapping[str, InputSpec]
     parameters: type
     load: Callable[[], Task]
     weights: Callable[[Mapping[str, Any]], str] = lambda parameters: ""
+    files: Callable[[Mapping[str, str]], list[Path]] = lambda inputs: []
 
     def parameter_specs(self) -> dict[str, ParameterSpec]:
         return parameter_specs(self.parameters)
@@ -68,6 +70,14 @@ def _contrast() -> Task:
     from SlicerSynthReg.tasks.contrast import contrast_task
 
     return contrast_task
+
+
+def _files_of_examples(inputs: Mapping[str, str]) -> list[Path]:
+    from SlicerSynthReg.tasks.context_inputs import find_pairs
+
+    source = Path(inputs["examples"])
+    pairs = [] if source.is_dir() else find_pairs(source)
+    return [path for pair in pairs for path in (*pair.inputs, pair.output)]
 
 
 def _finetune() -> Task:
@@ -136,6 +146,7 @@ TASKS: Mapping[str, TaskSpec] = {
         },
         parameters=ContextParameters,
         load=_context,
+        files=_files_of_examples,
         weights=lambda parameters: context_card(parameters["model"]).sha256,
     ),
     "contrast": TaskSpec(
@@ -158,6 +169,7 @@ TASKS: Mapping[str, TaskSpec] = {
         },
         parameters=FineTuneParameters,
         load=_finetune,
+        files=_files_of_examples,
     ),
     "segment": TaskSpec(
         help="Segment an image with a model that was made by fine-tuning.",

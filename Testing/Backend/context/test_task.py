@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import torch
 
 from SlicerSynthReg.request import Request, RequestError
-from SlicerSynthReg.run import run
+from SlicerSynthReg.run import result_hash, run
+from SlicerSynthReg.tasks import context_frame
 from SlicerSynthReg.tasks.model import CONTEXT_MODEL
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
@@ -158,3 +160,25 @@ def test_the_record_tells_no_folder(tmp_path, an_averaging_model, a_folder_of_ex
     result = asked(tmp_path, a_folder_of_examples, an_oblique_target[0], check_examples=False)
     text = Path(result.outputs["record"]).read_text()
     assert str(tmp_path) not in text and json.loads(text)["examples"] == ["p0", "p1", "p2"]
+
+
+def test_an_example_that_a_table_names_outdates_the_result_when_it_changes(
+    tmp_path, an_averaging_model, a_folder_of_examples, an_oblique_target
+):
+    table = tmp_path / "table.csv"
+    table.write_text("input,output\nexamples/images/p0.nii.gz,examples/labels/p0.nii.gz\n")
+    inputs = {"examples": str(table), "target": str(an_oblique_target[0])}
+    request = Request("context", inputs, str(tmp_path / "out"), {"model": "voting"})
+    before = result_hash(request)
+    assert result_hash(request) == before
+    shutil.copy(a_folder_of_examples / "labels" / "p1.nii.gz", a_folder_of_examples / "labels" / "p0.nii.gz")
+    assert result_hash(request) != before
+
+
+def test_more_labels_than_memory_holds_are_refused_before_the_work(
+    tmp_path, an_averaging_model, a_folder_of_examples, an_oblique_target, monkeypatch
+):
+    little = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=2_000_000))
+    monkeypatch.setattr(context_frame, "psutil", little)
+    with pytest.raises(RequestError, match="Found 2 labels in 3 examples, which need .* Name fewer labels"):
+        asked(tmp_path, a_folder_of_examples, an_oblique_target[0], spacing_mm=2.4)
