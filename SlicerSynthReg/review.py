@@ -207,6 +207,7 @@ def plan(
     alpha: float = typer.Option(0.05, help="Probability of a false alarm, two-sided."),
     width: Optional[float] = typer.Option(None, help="Wanted width of the interval, as 0.2."),
     rule_out: Optional[float] = typer.Option(None, help="Share that shall be ruled out when readers only guess."),
+    plot: Optional[Path] = typer.Option(None, help="PNG to draw the power over the number of cases into."),
     debug: bool = DEBUG,
 ) -> None:
     """How many cases a reading needs: exact binomial power against guessing, or the interval's width."""
@@ -218,6 +219,8 @@ def plan(
             found = cases_for_power(accuracy, power, chance, alpha)
             goal = f"tell {accuracy:.0%} right answers from {chance:.0%} with power {power:.0%}"
             table.add_row(goal, str(found.count), f"power {found.reached:.1%}")
+            if plot is not None:
+                _draw_power(plot, accuracy, power, chance, alpha, found.count)
         if width is not None:
             found = cases_for_width(accuracy, width, 1 - alpha)
             goal = f"{1 - alpha:.0%} interval no wider than {width:.0%} at {accuracy:.0%}"
@@ -229,6 +232,16 @@ def plan(
         console = Console()
         console.print(table)
         console.print("One reader's cases. Answers of more readers on the same cases do not count as more cases.")
+
+
+def _draw_power(path: Path, accuracy: float, power: float, chance: float, alpha: float, chosen: int) -> None:
+    from SlicerSynthReg.evaluate.readers.power import power_against_chance
+    from SlicerSynthReg.reading.plots import power_plot
+    from SlicerSynthReg.report.figure import write_picture
+
+    counts = range(5, 2 * chosen + 10, max(1, chosen // 200))
+    powers = [power_against_chance(n, accuracy, chance, alpha) for n in counts]
+    write_picture(power_plot(counts, powers, power, chosen), path)
 
 
 def _print_accuracy(rows: Iterable[tuple[str, Proportion | None]]) -> None:

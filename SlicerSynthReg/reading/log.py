@@ -32,9 +32,16 @@ class AnswerLog:
 
     def __init__(self, path: Path, clock: Clock = utc_now) -> None:
         self.path, self._clock = path, clock
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(_beside(path, LOCK_SUFFIX))
-        if not self._lock.take():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            free = self._lock.take()
+        except OSError as error:
+            raise StudyError(
+                f"Found that no answers can be kept in the folder {path.parent.name} ({error.strerror}), expected one "
+                "that you may write to. Copy the study folder to a place of yours, or have its permissions changed."
+            ) from error
+        if not free:
             raise StudyError(
                 f"Found the log {path.name} in use by another window or computer, expected one at a time. "
                 "Close the other reading first."
@@ -61,20 +68,20 @@ class AnswerLog:
         self._head = found.head
         self.recovered = bool(found.torn)
         if found.unterminated:
-            self._write(b"\n")
+            self._write(b"\n", found.head)
         if found.torn:
             self.append(RECOVERED, {"torn": list(found.torn)})
         elif found.head.count:
-            self._acknowledge()
+            self._write(b"", found.head)
 
     def append(self, kind: str, fields: Mapping[str, Any]) -> Entry:
         """Adds one entry, with the time (UTC), and returns when it is on the disk."""
         time = self._clock().astimezone(timezone.utc).isoformat(timespec="milliseconds")
         entry = sealed(self._head, kind, {**fields, "time": time})
-        self._write(line_of(entry))
-        self._head = Head(entry["n"], entry["hash"])
+        head = Head(entry["n"], entry["hash"])
+        self._write(line_of(entry), head)
+        self._head = head
         self.entries = (*self.entries, entry)
-        self._acknowledge()
         return entry
 
     def close(self) -> None:
@@ -83,24 +90,22 @@ class AnswerLog:
             self._file = -1
             self._lock.release()
 
-    def _write(self, data: bytes) -> None:
-        """All of it and onto the disk, or none of it."""
+    def _write(self, data: bytes, head: Head) -> None:
+        """All of it and onto the disk, and then its head; or none of it."""
         before = os.fstat(self._file).st_size
         try:
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(self._file, rest) :]
             os.fsync(self._file)
+            with atomically(_beside(self.path, HEAD_SUFFIX), ".json") as partial:
+                partial.write_text(json.dumps({"count": head.count, "hash": head.hash}), encoding="utf-8")
         except OSError as error:
             os.ftruncate(self._file, before)
             raise StudyError(
                 f"Found that the answer could not be saved in {self.path.name} ({error.strerror}), expected a disk "
                 "with space. All earlier answers are safe: free space, then answer again."
             ) from error
-
-    def _acknowledge(self) -> None:
-        with atomically(_beside(self.path, HEAD_SUFFIX), ".json") as partial:
-            partial.write_text(json.dumps({"count": self._head.count, "hash": self._head.hash}), encoding="utf-8")
 
 
 def check_log(path: Path) -> Chain:

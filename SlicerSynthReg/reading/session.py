@@ -70,6 +70,7 @@ class Reading:
         if begun is None:
             self._log.append(BEGIN, {**identity, "title": self.study.title})
         self.answers: dict[int, Entry] = standing_answers(self._log.entries)
+        self._note_completion()
 
     @property
     def current(self) -> Item | None:
@@ -145,8 +146,7 @@ class Reading:
         )
         self.answers[item.number] = entry
         self._elapsed, self._started, self._shown = 0.0, None, False
-        if self.complete:
-            self._log.append(COMPLETE, {"items": len(self.items)})
+        self._note_completion()
         return self.current
 
     def correct(self, number: int, answers: Mapping[str, Any], reason: str) -> None:
@@ -173,6 +173,11 @@ class Reading:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _note_completion(self) -> None:
+        """Once, also where a crash followed the last answer."""
+        if self.complete and all(entry["kind"] != COMPLETE for entry in self._log.entries):
+            self._log.append(COMPLETE, {"items": len(self.items)})
 
     def _require_current(self) -> Item:
         if self.current is None:

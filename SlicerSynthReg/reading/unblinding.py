@@ -10,7 +10,8 @@ from SlicerSynthReg.reading.key import Key, read_key
 from SlicerSynthReg.reading.log import SUFFIX, AnswerLog, check_log
 from SlicerSynthReg.reading.names import same_reader
 from SlicerSynthReg.reading.question import StudyError
-from SlicerSynthReg.reading.session import ANSWERS, BEGIN, COMPLETE, UNBLIND, log_path
+from SlicerSynthReg.reading.schedule import schedule
+from SlicerSynthReg.reading.session import ANSWERS, BEGIN, UNBLIND, log_path, standing_answers
 from SlicerSynthReg.reading.study import Study
 
 
@@ -47,7 +48,8 @@ def verified_logs(study: Study, folder: Path | None = None) -> dict[str, tuple[E
 def unfinished(study: Study, logs: dict[str, tuple[Entry, ...]]) -> tuple[str, ...]:
     """Readers who have items left, those expected who have not begun included."""
     expected = dict.fromkeys([*map(same_reader, study.readers), *logs])
-    return tuple(reader for reader in expected if not any(entry["kind"] == COMPLETE for entry in logs.get(reader, ())))
+    answered = {reader: len(standing_answers(logs.get(reader, ()))) for reader in expected}
+    return tuple(reader for reader in expected if answered[reader] < len(schedule(study, reader)))
 
 
 def unblind(

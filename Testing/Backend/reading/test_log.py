@@ -217,6 +217,12 @@ def test_one_writer_at_a_time(finished_log):
     AnswerLog(finished_log).close()
 
 
+def test_a_place_that_takes_no_answers(tmp_path):
+    (tmp_path / "answers").write_text("a file")
+    with pytest.raises(StudyError, match="no answers can be kept in the folder answers"):
+        AnswerLog(tmp_path / "answers" / "ann.jsonl")
+
+
 def test_a_full_disk_leaves_the_log_whole(finished_log, monkeypatch):
     log = AnswerLog(finished_log)
     before, really = finished_log.read_bytes(), os.write
@@ -231,6 +237,11 @@ def test_a_full_disk_leaves_the_log_whole(finished_log, monkeypatch):
         log.append("answer", {"number": 1})
     monkeypatch.undo()
     assert finished_log.read_bytes() == before and len(log.entries) == 14
+    monkeypatch.setattr(os, "replace", lambda *_: half_then_full(0, memoryview(b"")))
+    with pytest.raises(StudyError, match="could not be saved"):
+        log.append("answer", {"number": 1})
+    monkeypatch.undo()
+    assert finished_log.read_bytes() == before, "an entry that could not be acknowledged is none"
     log.append("answer", {"number": 1})
     log.close()
     assert check_log(finished_log).fault is None

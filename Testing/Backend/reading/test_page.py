@@ -117,8 +117,9 @@ def test_the_paper_table_from_its_counts():
     assert RUN(app, ["review", "counts", "21/20"]).exit_code == 2
 
 
-def test_planning():
+def test_planning(tmp_path):
     arguments = ["review", "plan", "--accuracy", "0.7", "--width", "0.2", "--rule-out", "0.65"]
-    told = RUN(app, arguments, env={"COLUMNS": "200"}).output
+    told = RUN(app, [*arguments, "--plot", str(tmp_path / "power.png")], env={"COLUMNS": "200"}).output
+    assert (tmp_path / "power.png").read_bytes().startswith(b"\x89PNG")
     assert re.search(r"tell 70% right answers from 50% with power 80%\s+54\s", told)
     assert re.search(r"no wider than 20% at 70%\s+88\s", told) and re.search(r"fewer than 65%.*\s77\s", told)

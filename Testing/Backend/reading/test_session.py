@@ -183,6 +183,22 @@ def test_the_key_stays_shut_until_all_expected_readers_are_done(a_study):
     assert entries(study)[-1]["by"] == "me" and entries(study, "Bo")[-1]["kind"] == "unblind"
 
 
+def test_a_crash_right_after_the_last_answer(a_study, monkeypatch):
+    study = a_study(pairs=2)
+    read_to_the_end(study, "Ann", stop_after=1)
+    with Reading(study, "Ann") as reading:
+        reading.show()
+        monkeypatch.setattr(reading, "_note_completion", lambda: None)
+        reading.answer({"which": "left"})
+    assert entries(study)[-1]["kind"] == "answer" and unfinished(study, verified_logs(study)) == ()
+    with Reading(study, "Ann"), Reading(study, "Bo"):
+        pass
+    with Reading(study, "Ann") as reading:
+        assert reading.complete and [one["kind"] for one in entries(study)].count("complete") == 1
+    with pytest.raises(StudyError, match="Found Bo not finished"):
+        unblind(study, "me")
+
+
 def test_opening_early_is_logged_and_ends_the_reading(a_study):
     study = a_study()
     read_to_the_end(study, "Ann", stop_after=2)
