@@ -138,8 +138,8 @@ def fingerprint(request: Request, without: Iterable[str] = (), weights: str = ""
     total.update(json.dumps([request.task, plain(parameters), weights]).encode())
     for name, path in sorted(request.inputs.items()):
         total.update(json.dumps([name, _content_hash(Path(path))]).encode())
-    for path in files:
-        total.update(json.dumps(_content_hash(path)).encode())
+    for file in files:
+        total.update(json.dumps(_content_hash(file)).encode())
     return total.hexdigest()
 
 
