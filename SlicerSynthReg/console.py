@@ -36,6 +36,18 @@ def readable_errors(debug: bool) -> Iterator[None]:
 
 
 @contextmanager
+def told_errors(debug: bool) -> Iterator[None]:
+    """Also errors of images, grids, files and figures that say found and expected, as `readable_errors` does."""
+    with readable_errors(debug):
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            if "expected" not in str(error):
+                raise
+            raise RequestError(str(error)) from error
+
+
+@contextmanager
 def progress_bar(what: str, total: float | None = 1.0) -> Iterator[tuple[Progress, Any]]:
     columns = (
         TextColumn("{task.description:<40}"),

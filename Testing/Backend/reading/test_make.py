@@ -9,11 +9,15 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from SlicerSynthReg.cli import app
 from SlicerSynthReg.reading.key import read_key
 from SlicerSynthReg.reading.make import PartPlan, StudyPlan, make_study
 from SlicerSynthReg.reading.question import LANDMARKS, LIKERT, PAIR, SINGLE, Question, StudyError
 from SlicerSynthReg.reading.sources import find_sources
+from SlicerSynthReg.reading.study import read_study
+from SlicerSynthReg.reading.windows import PRESETS
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
@@ -207,3 +211,21 @@ def test_the_same_seed_draws_the_same_cases_under_new_tokens(two_folders, tmp_pa
     names = [sorted((case.name, *sorted(case.images.values())) for case in read_key(one).cases) for one in studies]
     tokens = [{case["token"] for case in json.loads((s.folder / "key.json").read_text())["cases"]} for s in studies]
     assert names[0] == names[1] and not tokens[0] & tokens[1]
+
+
+def test_the_command(two_folders, tmp_path):
+    arguments = ["review", "make", str(two_folders), "-o", str(tmp_path / "study"), "--key", str(tmp_path / "k.json")]
+    asked = ["--pairs", "3", "--singles", "4", "--repeats", "1", "--confidence", "3"]
+    asked += ["--likert", "Quality", "--remarks", "--landmarks", "apex"]
+    more = ["--levels", "bad, fair,good", "--window", "liver", "--reader", "Ann", "--reader", "李"]
+    told = CliRunner().invoke(app, [*arguments, "--singles", "0", "--pairs", "0"])
+    assert told.exit_code == 2 and "expected any of --pairs" in " ".join(told.output.replace("│", " ").split())
+    told = CliRunner().invoke(app, [*arguments, *asked, *more, "--time-limit", "90"])
+    assert told.exit_code == 0, told.output
+    study = read_study(tmp_path / "study")
+    pairs, singles = study.parts
+    assert (len(pairs.cases), len(singles.cases), pairs.repeats, pairs.time_limit_s) == (3, 4, 1, 90.0)
+    assert [q.kind for q in pairs.questions] == ["pair", "likert", "landmarks", "text"]
+    assert pairs.questions[1].levels == ("bad", "fair", "good") and pairs.questions[0].confidence == 3
+    assert study.readers == ("Ann", "李") and study.window == PRESETS["liver"]
+    assert PATIENT not in told.output and (tmp_path / "k.json").exists()
