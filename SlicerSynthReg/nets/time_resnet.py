@@ -116,7 +116,8 @@ class TimeResNet(nn.Module):
             h = skip + F.interpolate(narrow(h), scale_factor=2.0, mode="bilinear", align_corners=False)
             for block in blocks:
                 h = block(h, embedded)
-        return self.head(h)[:, :, : x.shape[2], : x.shape[3]]
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round what comes out to 0.4 %
+            return self.head(h.float())[:, :, : x.shape[2], : x.shape[3]]
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:

@@ -77,6 +77,21 @@ def test_a_card_rebuilds_the_configuration(name):
     assert from_card(json.loads(json.dumps(to_card(NETWORKS[name])))) == NETWORKS[name]
 
 
+def test_in_bfloat16_the_output_stays_within_half_a_hounsfield_unit(seeded):
+    """The network's unit is 1000 HU; its output here spreads over 25 HU, as the velocities of phantoms do, and is not
+    rounded at the end."""
+    net, x = small("timeresnet"), torch.rand((2, 3, 64, 64), generator=seeded(1)) - 0.5
+    t = torch.tensor([0.2, 0.9])
+    with torch.no_grad():
+        net.head[-1].weight *= 0.025 / net(x, t).std()
+        whole = net(x, t)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = net(x, t)
+    assert half.dtype == torch.float32 and 22 < 1000 * float(whole.std()) < 28
+    assert len(half.unique()) > len(half.bfloat16().unique())
+    assert 0 < 1000 * float((half - whole).abs().mean()) < 0.5
+
+
 def test_without_monai_the_message_says_what_to_install(monkeypatch):
     import sys
 
