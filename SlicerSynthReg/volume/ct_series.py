@@ -16,7 +16,7 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from SlicerSynthReg.volume.dicom import in_order, is_localiser, read_slices
+from SlicerSynthReg.volume.dicom import in_order, is_localiser, read_slices, series_slices
 from SlicerSynthReg.volume.volume import Volume, VolumeError
 
 LEAST_SLICES = 12
@@ -88,6 +88,49 @@ def find_ct_series(folder: Path) -> tuple[list[CTSeries], list[str]]:
             except VolumeError as error:
                 words.append(f"series {number}: {error.text}")
     return series, words
+
+
+@dataclass(frozen=True)
+class SeriesCheck:
+    """told: phase that the tags tell: "native", "arterial", "portal venous or late", or "" where they are silent.
+    warnings: found, expected and what to do."""
+
+    told: str
+    warnings: tuple[str, ...]
+
+
+def check_ct_series(folder: Path, series: str | None = None) -> SeriesCheck:
+    """What the headers of a DICOM series tell about its use as a CT; series as for read_volume.
+
+    Errors: VolumeError for another modality, and as read_volume for several series, localisers among the slices and
+    slices at one place.
+    """
+    headers = series_slices(Path(folder), series)
+    first = headers[0]
+    modality = str(first.get("Modality", "?"))
+    if modality != "CT":
+        raise VolumeError(f"Found a series of modality {modality}, expected CT. Choose the CT series.")
+    one = _described(headers, str(first.get("SeriesNumber") or 0))
+    warnings = []
+    if one.dual:
+        warnings.append(
+            "Found a series of a dual-energy scan, expected a plain one: its values depend on how they were computed, "
+            "and no model was made for them. Choose the usual reconstruction."
+        )
+    if one.tilt_degrees > 0.5:
+        warnings.append(
+            f"Found a gantry tilt of {one.tilt_degrees:.1f} degrees, expected none: each slice is taken as it is, and "
+            "the tilt stays in the grid."
+        )
+    unit = str(first.get("RescaleType", "HU")).strip().upper()
+    if unit not in ("HU", ""):
+        warnings.append(f"Found values in the unit {unit[:16]}, expected HU. Choose the usual reconstruction.")
+    if "DERIVED" in [str(word).upper() for word in first.get("ImageType", [])]:
+        warnings.append(
+            "Found a derived series, expected what the scanner reconstructed: it may be computed itself. Choose the "
+            "original."
+        )
+    return SeriesCheck(one.told, tuple(warnings))
 
 
 def _headers(folder: Path, left_out: Counter[str]) -> Iterator[pydicom.Dataset]:

@@ -14,9 +14,9 @@ from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.synth.ct.pair import CTPair
 from SlicerSynthReg.synth.ct.phantom import PhantomConfig, draw_phantom, make_phantom
 from SlicerSynthReg.tasks.ct_pairing import body_mask, make_pairs, matched, read_scan, split
-from SlicerSynthReg.volume.ct_series import find_ct_series
+from SlicerSynthReg.volume.ct_series import SeriesCheck, check_ct_series, find_ct_series
 from SlicerSynthReg.volume.read import read_volume
-from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.volume.volume import Volume, VolumeError
 from Testing.Backend.tasks.dicom_studies import Study
 
 CONFIG = PhantomConfig(
@@ -168,6 +168,26 @@ def test_tilt_is_measured_and_kept(tmp_path, patient):
     [series] = find_ct_series(study.folder)[0]
     assert series.tilt_degrees == pytest.approx(12, abs=0.01)
     assert not series.read().grid.is_orthonormal
+
+
+def test_headers_of_a_series_are_checked_before_its_pixels(tmp_path, patient):
+    pair = patient[0]
+    study = Study(tmp_path / "sound")
+    study.series(pair.native, pair.grid, "Abdomen nativ", RescaleType="HU")
+    assert check_ct_series(study.folder) == SeriesCheck("native", ())
+    affine = pair.grid.affine.copy()
+    affine[1, 2] = 6.0 * np.tan(np.radians(8))
+    odd = Study(tmp_path / "odd")
+    kind = ["DERIVED", "SECONDARY", "AXIAL"]
+    odd.series(pair.native, Grid(pair.grid.shape, affine), "Iodine map", RescaleType="US", ImageType=kind)
+    told = check_ct_series(odd.folder)
+    assert told.told == "" and len(told.warnings) == 4
+    for words in ("dual-energy", "tilt of 8.0 degrees", "the unit US", "derived series"):
+        assert any(words in warning for warning in told.warnings)
+    other = Study(tmp_path / "mr")
+    other.other_modality(pair.native, pair.grid)
+    with pytest.raises(VolumeError, match="modality MR, expected CT"):
+        check_ct_series(other.folder)
 
 
 def test_scans_of_other_frames_places_and_studies_are_no_pair(tmp_path, patient):
