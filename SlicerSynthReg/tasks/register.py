@@ -27,11 +27,11 @@ from SlicerSynthReg.tasks.device import chosen_device
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
 from SlicerSynthReg.tasks.model import chosen_card
 from SlicerSynthReg.tasks.parameters import RegisterParameters, recorded
+from SlicerSynthReg.tasks.register_inputs import Inputs, read_inputs
 from SlicerSynthReg.tasks.stopwatch import Stopwatch
-from SlicerSynthReg.volume.landmarks import Landmarks, read_landmarks, write_landmarks
-from SlicerSynthReg.volume.read import read_volume
-from SlicerSynthReg.volume.transforms import read_transform, write_transform
-from SlicerSynthReg.volume.volume import Volume, VolumeError
+from SlicerSynthReg.volume.landmarks import Landmarks, write_landmarks
+from SlicerSynthReg.volume.transforms import write_transform
+from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
 from SlicerSynthReg.weights.registry import Card, read_card
 
@@ -42,21 +42,6 @@ SCORED_VOXELS = 60
 """Structures smaller than this in the fixed labels are not scored."""
 
 
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """Everything the request named, read and checked."""
-
-    fixed: Volume
-    moving: Volume
-    fixed_labels: Volume | None
-    moving_labels: Volume | None
-    fixed_mask: Volume | None
-    moving_mask: Volume | None
-    fixed_landmarks: Landmarks | None
-    moving_landmarks: Landmarks | None
-    initial: Transform | None
-
-
 def register_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
     """Run one registration; every file lies in `workspace`."""
     parameters = RegisterParameters(**request.parameters)
@@ -64,7 +49,7 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
         torch.set_num_threads(parameters.threads)
     watch = Stopwatch(lambda share, text: progress(share, text))
     watch.stage("reading", 0.01)
-    inputs = _read(request, parameters)
+    inputs = read_inputs(request, parameters)
     card = chosen_card(parameters.model)
     model = _model(card.name) if card else None
     watch.end()
@@ -133,50 +118,6 @@ def _model(name: str) -> SynthMorph:
     return SynthMorph.load(read_card(name))
 
 
-def _read(request: Request, parameters: RegisterParameters) -> Inputs:
-    paths = request.inputs
-
-    def image(which: str) -> Volume:
-        return read_volume(
-            paths[which],
-            frame=getattr(parameters, f"{which}_frame"),
-            series=getattr(parameters, f"{which}_series"),
-            assume_geometry=parameters.assume_geometry,
-            replace_nonfinite=parameters.replace_nonfinite,
-            interpolate_gaps=parameters.interpolate_gaps,
-        )
-
-    def labels(name: str, grid: Grid | None) -> Volume | None:
-        if name not in paths:
-            return None
-        volume = read_volume(paths[name], "labels", assume_geometry=parameters.assume_geometry, allow_degenerate=True)
-        if grid is not None:
-            grid.require_same(volume.grid, name.replace("_", " "))
-        return volume
-
-    def points(name: str) -> Landmarks | None:
-        return read_landmarks(paths[name]) if name in paths else None
-
-    def mask(name: str) -> Volume | None:
-        volume = labels(name, None)
-        if volume is not None and not bool((volume.data != 0).any()):
-            raise VolumeError(f"Found an empty {name.replace('_', ' ')}, expected non-zero voxels. Draw what counts.")
-        return volume
-
-    fixed = image("fixed")
-    return Inputs(
-        fixed=fixed,
-        moving=image("moving"),
-        fixed_labels=labels("fixed_labels", fixed.grid),
-        moving_labels=labels("moving_labels", None),
-        fixed_mask=mask("fixed_mask"),
-        moving_mask=mask("moving_mask"),
-        fixed_landmarks=points("fixed_landmarks"),
-        moving_landmarks=points("moving_landmarks"),
-        initial=read_transform(paths["initial_transform"], fixed.grid) if "initial_transform" in paths else None,
-    )
-
-
 def _picture(inputs: Inputs, moved: Moved) -> bytes:
     from SlicerSynthReg.report.figure import png_bytes
     from SlicerSynthReg.report.picture import registration_picture  # half a second, beside the computing
@@ -188,8 +129,9 @@ def _write_images(moved: Moved, folder: Path) -> dict[str, str]:
     """Moved image and labels, Jacobian."""
     images = {"moved": moved.image, "jacobian": moved.jacobian, "moved_labels": moved.labels}
     files = {name: f"{name}.nii.gz" for name, image in images.items() if image is not None}
-    for name, file in files.items():
-        write_volume(images[name], folder / file)
+    for name, image in images.items():
+        if image is not None:
+            write_volume(image, folder / files[name])
     return files
 
 

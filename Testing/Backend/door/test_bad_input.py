@@ -220,6 +220,7 @@ def test_what_the_message_proposes_works(tmp_path):
             "Input fixed_labels (labels.nii.gz): Found 5760 voxels that are no whole",
         ),
         ("moving-labels", np.stack([blob() > 50] * 2, -1), "Input moving_labels (labels.nii.gz): Found 2 frames"),
+        ("moving-labels", blob() > 1e9, "Found moving labels that mark nothing within the moving image"),
         ("moving-mask", blob() > 1e9, "Found an empty moving mask"),
     ],
 )
@@ -265,3 +266,19 @@ def test_no_room_for_the_results(tmp_path, blocks):
     assert said.returncode == 2 and "Found that the results in out exceed a limit" in panel, panel
     assert "Traceback" not in panel and str(tmp_path) not in panel
     assert content(tmp_path / "out") == {"report.json": b"an earlier one"}
+
+
+def test_label_maps_without_a_shared_number_or_beside_their_image(tmp_path):
+    nifti(tmp_path / "image.nii.gz", blob())
+    nifti(tmp_path / "threes.nii.gz", (blob() > 50) * np.float32(3))
+    nifti(tmp_path / "sevens.nii.gz", (blob() > 50) * np.float32(7))
+    far = np.diag([2.0, 2, 2, 1])
+    far[:3, 3] = 500
+    nifti(tmp_path / "far.nii.gz", (blob() > 50) * np.float32(3), far)
+    images = (tmp_path / "image.nii.gz",) * 2
+    for moving, words in (("sevens", "(fixed: 3; moving: 7)"), ("far", "mark nothing within the moving image")):
+        options = ("--fixed-labels", tmp_path / "threes.nii.gz", "--moving-labels", tmp_path / f"{moving}.nii.gz")
+        said = synthreg("register", *images, *options, "--out", tmp_path / "out")
+        panel = " ".join(said.stderr.split())
+        assert said.returncode == 2 and words in panel and "expected" in panel
+        assert not (tmp_path / "out").exists()
