@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_closing, binary_fill_holes, distance_transform_edt, generate_binary_structure
+from scipy.ndimage import binary_fill_holes, distance_transform_edt
 
 from SlicerSynthReg.space.grid import Grid, index_lattice
 from SlicerSynthReg.space.smoothing import gaussian
@@ -130,13 +130,15 @@ def _tissues(organs: torch.Tensor, grid: Grid, record: FromLabelsDraw) -> tuple[
     return tissue, depth + inward
 
 
-def _hull(labelled: np.ndarray, grid: Grid, reach_mm: float = 30.0) -> np.ndarray:
-    """What lies among the organs, slice by slice: gaps up to twice `reach_mm` are closed, holes filled."""
-    steps = max(1, round(reach_mm / float(grid.spacing[:2].mean())))
-    within = generate_binary_structure(2, 1)
+def _hull(labelled: np.ndarray, grid: Grid, reach_mm: float = 60.0) -> np.ndarray:
+    """What lies among the organs, slice by slice: bays and gaps up to twice `reach_mm` are closed, holes filled."""
+    spacing = grid.spacing[:2]
+    margin = [int(np.ceil(reach_mm / s)) + 1 for s in spacing]
     hull = np.zeros_like(labelled)
     for k in range(labelled.shape[2]):
-        padded = np.pad(labelled[:, :, k], steps)
-        closed = binary_fill_holes(binary_closing(padded, within, steps))
-        hull[:, :, k] = closed[steps:-steps, steps:-steps]
+        if labelled[:, :, k].any():
+            padded = np.pad(labelled[:, :, k], [(m, m) for m in margin])
+            grown = distance_transform_edt(~padded, sampling=spacing) <= reach_mm
+            closed = binary_fill_holes(distance_transform_edt(grown, sampling=spacing) > reach_mm) | padded
+            hull[:, :, k] = closed[margin[0] : -margin[0], margin[1] : -margin[1]]
     return hull

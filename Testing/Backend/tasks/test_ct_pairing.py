@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from SlicerSynthReg import cli
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.synth.ct.pair import CTPair
 from SlicerSynthReg.synth.ct.phantom import PhantomConfig, draw_phantom, make_phantom
@@ -70,6 +72,18 @@ def test_a_pair_that_is_there_is_not_made_again(a_study, tmp_path):
     contrast = tmp_path / "out" / "train" / "patient0001-1" / "contrast.nii.gz"
     contrast.write_bytes(b"mine")
     assert told(a_study.folder, tmp_path / "out")[0] == 1 and contrast.read_bytes() == b"mine"
+
+
+def test_the_command_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "empty").mkdir()
+    for given, words in (
+        ([str(tmp_path / "nowhere")], "Found no folder of studies"),
+        ([str(tmp_path / "empty")], "Found no pair in these studies"),
+        ([str(tmp_path / "empty"), "--phase", "late"], "expected one of arterial, portal venous or late"),
+    ):
+        result = CliRunner().invoke(cli.app, ["contrast-pairs", *given, "--out", str(tmp_path / "out")])
+        assert result.exit_code == 2 and words in " ".join(result.output.replace("│", " ").split()), result.output
 
 
 def scans_of(folder: Path) -> tuple[list, list[str]]:
