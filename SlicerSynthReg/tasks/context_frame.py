@@ -30,7 +30,7 @@ from SlicerSynthReg.volume.volume import Volume, VolumeError
 FINEST_MM, COARSEST_MM = 0.9, 2.1
 """Pixel sizes that the network was trained at."""
 MARGIN_MM = 40.0
-"""Kept about everything that is labelled."""
+"""Kept about everything that is to be found."""
 REGISTERED_AT_MM = 2.0
 
 
@@ -62,7 +62,7 @@ def build_frame(
     pixel = spacing or float(np.clip(np.sort(first.grid.spacing)[1], FINEST_MM, COARSEST_MM))
     grid = first.grid.aligned_to_ras(pixel)
     if labels:
-        grid = _about(pairs[0].output, grid)
+        grid = _about(pairs[0].output, labels, grid)
         _require_memory(grid, len(labels), len(pairs))
     examples, notes = [], []
     for n, pair in enumerate(pairs):
@@ -153,10 +153,10 @@ def _scale(outputs: Sequence[Volume]) -> tuple[float, float]:
     return float(np.mean(low)), float(np.mean(high))
 
 
-def _about(labels: Volume, grid: Grid) -> Grid:
-    """`grid` cut to what is labelled and a margin; the whole where the first example's mask is empty."""
-    seen = resample_labels(labels.data[0], labels.grid, grid)
-    places = (seen != 0).nonzero()
+def _about(volume: Volume, labels: tuple[int, ...], grid: Grid) -> Grid:
+    """`grid` cut to where `volume` has one of the labels, and a margin; the whole where it has none."""
+    seen = resample_labels(volume.data[0], volume.grid, grid)
+    places = torch.isin(seen, torch.tensor(labels, dtype=seen.dtype)).nonzero()
     if not len(places):
         return grid
     margin = round(MARGIN_MM / float(grid.spacing[0]))
