@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from SlicerSynthReg.evaluate.ct_check import CTCheck, check_ct
 from SlicerSynthReg.request import Request, RequestError, Suggestion
 from SlicerSynthReg.tasks.contrast_parameters import ContrastParameters
 from SlicerSynthReg.volume.axial import AxialView
+from SlicerSynthReg.volume.ct_series import SeriesCheck, check_ct_series
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume, VolumeError
+
+TILT = "gantry tilt"
+"""Words of the warning that headers and grid may both give."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +35,10 @@ def read_inputs(request: Request, parameters: ContrastParameters) -> Inputs:
     """RequestError and VolumeError in plain words."""
     path = Path(request.inputs["image"])
     _require_dicom(path, parameters)
+    headers = SeriesCheck("", ())
+    if path.is_dir():
+        with _named(path):
+            headers = check_ct_series(path, parameters.series)
     image = read_volume(
         path,
         frame=parameters.frame,
@@ -43,11 +53,24 @@ def read_inputs(request: Request, parameters: ContrastParameters) -> Inputs:
         raise RequestError(
             f"Found slice = {parameters.slice} for an image of {count} axial slices, expected 1 to {count}."
         )
-    try:
+    with _named(path):
         found = check_ct(image, labels)
+    if found.phase == "unknown" and headers.told:
+        phase = "native" if headers.told == "native" else "contrast"
+        found = replace(found, phase=phase, timing=headers.told, reasons=("so its headers say",))
+    tilted = any(TILT in text for text in headers.warnings)
+    seen = [text for text in found.warnings if not (tilted and TILT in text)]
+    warnings = (*headers.warnings, *seen, *_doubts(found, parameters.to))
+    return Inputs(image, found.phase, warnings, labels, truth)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A VolumeError raised inside tells which input it is about."""
+    try:
+        yield
     except VolumeError as error:
         raise VolumeError(error.text, error.way_out, path) from error
-    return Inputs(image, found.phase, (*found.warnings, *_doubts(found, parameters.to)), labels, truth)
 
 
 def _doubts(found: CTCheck, to: str) -> list[str]:

@@ -161,6 +161,27 @@ def test_dicom_in_a_derived_series_out(a_shipped_model, a_dicom_ct, tmp_path):
         assert np.median(change[8:28, 8:28]) == 50
 
 
+def test_the_headers_of_a_series_are_heard(a_shipped_model, a_dicom_ct, tmp_path):
+    import pydicom
+
+    a_shipped_model()
+    paths = sorted(a_dicom_ct.iterdir())
+    for path in paths:
+        one = pydicom.dcmread(path)
+        one.SeriesDescription, one.ImageType = "Abdomen NATIV 3.0", ["DERIVED", "SECONDARY", "AXIAL"]
+        one.save_as(path)
+    found = made(a_dicom_ct, tmp_path / "out", to="native", cycle=False)
+    assert found.report["phase"] == "native"
+    assert any("Found a derived series" in text for text in found.warnings)
+    assert any("looks native already (so its headers say)" in text for text in found.warnings)
+    for path in paths:
+        one = pydicom.dcmread(path)
+        one.Modality = "MR"
+        one.save_as(path)
+    with pytest.raises(RequestError, match=r"Input image \(DICOM folder\): Found a series of modality MR, expected CT"):
+        made(a_dicom_ct, tmp_path / "mr")
+
+
 @pytest.mark.parametrize("parameters, message", [({}, "Found a file, expected the folder"), ({"slice": 2}, "a file")])
 def test_a_dicom_series_needs_one_to_refer_to(a_shipped_model, a_ct, tmp_path, parameters, message):
     a_shipped_model()
