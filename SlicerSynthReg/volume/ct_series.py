@@ -100,7 +100,8 @@ class SeriesCheck:
 
 
 def check_ct_series(folder: Path, series: str | None = None) -> SeriesCheck:
-    """What the headers of a DICOM series tell about its use as a CT; series as for read_volume.
+    """What the headers of a DICOM series tell about its use as a CT that its voxels do not (see evaluate/ct_check for
+    those); series as for read_volume.
 
     Errors: VolumeError for another modality, and as read_volume for several series, localisers among the slices and
     slices at one place.
@@ -116,11 +117,6 @@ def check_ct_series(folder: Path, series: str | None = None) -> SeriesCheck:
         warnings.append(
             "Found a series of a dual-energy scan, expected a plain one: its values depend on how they were computed, "
             "and no model was made for them. Choose the usual reconstruction."
-        )
-    if one.tilt_degrees > 0.5:
-        warnings.append(
-            f"Found a gantry tilt of {one.tilt_degrees:.1f} degrees, expected none: each slice is taken as it is, and "
-            "the tilt stays in the grid."
         )
     unit = str(first.get("RescaleType", "HU")).strip().upper()
     if unit not in ("HU", ""):
