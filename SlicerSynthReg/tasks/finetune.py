@@ -32,7 +32,7 @@ from SlicerSynthReg.train.loop import LoopConfig, train
 from SlicerSynthReg.volume.intensity import unit_intensities
 from SlicerSynthReg.weights.registry import FOLDER, Card, WeightsError, available, own_folder, read_card, save_model
 
-CHECKS = 15
+CHECKS = 20
 """Validations over the whole training, at most."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 NOTHING = "none"
@@ -75,6 +75,7 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
         plan.steps,
         max(0.02, parameters.minutes - _spent(folder)),
         parameters.learning_rate,
+        ema=0.98,  # trainings are short: a longer memory would still hold the first steps at their end
         validate_every=every,
         warmup=min(20, max(1, plan.steps // 10)),
         patience=parameters.patience,

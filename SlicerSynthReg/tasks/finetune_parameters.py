@@ -25,7 +25,7 @@ class FineTuneParameters:
     crop: int = parameter(int, 64, "Voxels along an edge of the crops it learns from.", low=16, high=160)
     crops: int = parameter(int, 2, "Crops a step.", low=1, high=16)
     learning_rate: float = parameter(float, 5e-4, "Learning rate of Adam at its highest.", low=1e-6, high=0.1)
-    patience: int = parameter(int, 8, "End after so many checks without a better score; 0: never.", low=0, high=100)
+    patience: int = parameter(int, 10, "End after so many checks without a better score; 0: never.", low=0, high=100)
     device: str = parameter(str, "auto", _DEVICE, choices=_DEVICES, changes_result=False)
     threads: int | None = parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
 
