@@ -26,7 +26,9 @@ from SlicerSynthReg.volume.volume import Volume, VolumeError
 CT_AIR_HU, METAL_HU = -500.0, 3000.0
 MARGIN_MM = 12.0
 BRAIN_T1 = 0.12
-"""The reconstruction is brain where it is brighter."""
+"""The reconstruction is brain where it is brighter, so near the brain that was recognised ..."""
+NEAR_VOX = 3
+"""... as this: a lesion at its surface may have been taken for none of it."""
 THICK_MM = 4.0
 
 
@@ -201,7 +203,8 @@ def _healed(
 ) -> dict[str, torch.Tensor]:
     """The maps (I, J, K); t1, anomaly, difference and brain are 0 outside the brain and outside what was scanned."""
     t1 = found.t1[0, 0].cpu().clamp_min(0)
-    inside = _largest((t1 > BRAIN_T1) | (brain > 0.5)) * seen
+    near_brain = box_mean(brain[None, None], NEAR_VOX)[0, 0] > 0.02
+    inside = _largest(((t1 > BRAIN_T1) & near_brain) | (brain > 0.5)) * seen
     anomaly = torch.sigmoid(found.anomaly_logit[0, 0].cpu()) * inside * (box_mean(brain[None, None], 2)[0, 0] > 0.2)
     return {
         "t1": t1 * inside,
