@@ -84,7 +84,7 @@ def main() -> None:
     maps = load_label_maps(sorted(given.labels.glob("*.nii*")))
     brain = torch.tensor([value in maps.anatomy or value == 24 for value in maps.values])
     source = Source(maps.people(0, MARGIN)[0], maps.looks, brain)
-    models = {name: loaded(name) for name in given.models}
+    models = {Path(name).name: loaded(name) for name in given.models}
     rows = []
     for task in given.tasks:
         for size in given.sizes:
