@@ -61,7 +61,9 @@ def _borders(x: torch.Tensor, y: torch.Tensor, volume: Volume) -> tuple[tuple[fl
             "whole scan, not a crop of one organ."
         )
     g = slopes[:, steep].double()
-    step_vox = -torch.linalg.lstsq(g.T, (y - x)[steep].double()[:, None], driver="gelsd").solution[:, 0].numpy()
+    # along an axis with hardly a border (a body that runs on through all slices) nothing is known of a shift: 0
+    found = torch.linalg.lstsq(g.T, (y - x)[steep].double()[:, None], rcond=0.1, driver="gelsd")
+    step_vox = -found.solution[:, 0].numpy()
     mm = volume.grid.affine[:3, :3] @ step_vox
     power = [float(sum(_slope(one, axis)[steep].square().sum() for axis in range(3))) for one in (x, y)]
     right, front, up = (float(v) for v in mm)

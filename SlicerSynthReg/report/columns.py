@@ -13,7 +13,9 @@ from SlicerSynthReg.report.record import DISCLAIMER
 from SlicerSynthReg.report.views import PLANES, Framing, cut, to_pixels
 
 WIDTH_INCHES, DPI = 17.0, 100
-LEFT, TOP, BOTTOM, GAP = 0.03, 0.055, 0.055, 0.006
+LEFT, GAP = 0.03, 0.006
+MARGIN_INCHES = 0.36
+"""Above and below the planes, for titles."""
 THINNEST_MM = 25.0
 """A plane in which less than this is seen is left out."""
 
@@ -35,11 +37,12 @@ def columns_picture(columns: Sequence[Column], frame: Framing, spacing: np.ndarr
     width_mm = max(extents[plane.across] for plane in rows)
     inches_mm = WIDTH_INCHES * (1 - LEFT) / len(columns) / width_mm
     heights = [extents[plane.down] * inches_mm for plane in rows]
-    height = sum(heights) / (1 - TOP - BOTTOM - GAP * len(rows))
+    height = (sum(heights) + 2 * MARGIN_INCHES) / (1 - GAP * len(rows))
+    margin = MARGIN_INCHES / height
     figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI, facecolor="black")
     FigureCanvasAgg(figure)
     pixel_mm = 1 / (inches_mm * DPI)
-    step, top = (1 - LEFT) / len(columns), 1 - TOP
+    step, top = (1 - LEFT) / len(columns), 1 - margin
     for plane, tall in zip(rows, heights):
         share = tall / height
         for n, column in enumerate(columns):
@@ -52,7 +55,7 @@ def columns_picture(columns: Sequence[Column], frame: Framing, spacing: np.ndarr
         figure.text(LEFT / 2, top - share / 2, plane.name, color="white", rotation=90, va="center", ha="center")
         top -= share + GAP
     for n, column in enumerate(columns):
-        figure.text(LEFT + (n + 0.5) * step, 1 - TOP / 2, column.title, color="white", ha="center", va="center")
-    figure.text(LEFT, BOTTOM / 2, name or "", color="#d8d8d8", va="center", fontsize=10)
-    figure.text(1 - GAP, BOTTOM / 2, f"SYNTHETIC. {DISCLAIMER}", color="#ffb347", ha="right", va="center", fontsize=10)
+        figure.text(LEFT + (n + 0.5) * step, 1 - margin / 2, column.title, color="white", ha="center", va="center")
+    figure.text(LEFT, margin / 2, name or "", color="#d8d8d8", va="center", fontsize=10)
+    figure.text(1 - GAP, margin / 2, f"SYNTHETIC. {DISCLAIMER}", color="#ffb347", ha="right", va="center", fontsize=10)
     return figure

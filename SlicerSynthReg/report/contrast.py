@@ -12,6 +12,7 @@ from SlicerSynthReg.report.verdict import GOOD, LOOK, Verdict
 from SlicerSynthReg.weights.registry import Card
 
 CYCLE_GOOD_HU, KEPT_GOOD_HU = 15.0, 5.0
+SHIFT_GOOD_MM, SHARP_GOOD = 0.1, 0.95
 KINDS = {"native": "native (without contrast)", "contrast": "arterial contrast"}
 LIMITS = (
     "The result is a guess of how this patient would look in the other phase. It can miss lesions, and it can show "
@@ -36,7 +37,8 @@ class OrganValues:
 class ContrastReport:
     """One translation. image: the input's base name. phase: what the input looks like. evaluations: calls of the
     network for a slice. pixels: of the slices it saw. kept_hu: median |change| in tissues that iodine does not reach,
-    by name. cycle_hu: mean error in soft tissue after there and back. truth: measures of MFM against the true image.
+    by name. cycle_hu: mean error in soft tissue after there and back. shift_mm: how far the borders of body, lung and
+    gas have moved; sharpness: their steepness over the scan's. truth: measures of MFM against the true image.
     """
 
     image: str
@@ -51,6 +53,8 @@ class ContrastReport:
     kept_hu: dict[str, float]
     phase: str = "unknown"
     cycle_hu: float | None = None
+    shift_mm: float | None = None
+    sharpness: float | None = None
     organs: tuple[OrganValues, ...] = ()
     truth: dict[str, float] | None = None
     warnings: tuple[str, ...] = ()
@@ -96,6 +100,12 @@ def verdicts(report: ContrastReport) -> tuple[Verdict, ...]:
         Verdict("Mean change in the body", f"{report.change_hu:.1f} HU", GOOD, "How much differs from the scan."),
         *(_kept(name, value) for name, value in report.kept_hu.items()),
     ]
+    if report.shift_mm is not None and report.sharpness is not None:
+        moved, blurred = report.shift_mm > SHIFT_GOOD_MM, report.sharpness < SHARP_GOOD
+        text = "Moved: the anatomy must not." if moved else "Anatomy lies where it lay."
+        rows.append(Verdict("Shift of borders", f"{report.shift_mm:.2f} mm", LOOK if moved else GOOD, text))
+        text = "Blurred." if blurred else "As sharp as in the scan."
+        rows.append(Verdict("Sharpness of borders", f"{report.sharpness:.2f}", LOOK if blurred else GOOD, text))
     if report.cycle_hu is not None:
         good = report.cycle_hu < CYCLE_GOOD_HU
         text = "Translated back, soft tissue returns." if good else "Translated back, soft tissue does not return."

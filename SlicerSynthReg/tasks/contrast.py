@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from SlicerSynthReg.evaluate.ct import slice_scores
+from SlicerSynthReg.evaluate.ct_invariance import Invariance, invariance
 from SlicerSynthReg.evaluate.organs_hu import organ_medians
 from SlicerSynthReg.methods.mfm.model import ContrastModel, Solution
 from SlicerSynthReg.methods.mfm.translate import TranslateConfig, Translation, translate
@@ -27,13 +29,12 @@ from SlicerSynthReg.tasks.parameters import recorded
 from SlicerSynthReg.tasks.stopwatch import Stopwatch
 from SlicerSynthReg.volume.axial import AxialView, axial_slab
 from SlicerSynthReg.volume.dicom_export import write_derived_series
-from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.volume.volume import Volume, VolumeError
 from SlicerSynthReg.volume.write import write_volume
 from SlicerSynthReg.weights.registry import read_card
 
 BODY_HU = -300.0
-KEPT = {"air outside": (-1100.0, -950.0), "fat": (-120.0, -80.0)}
-"""HU of tissues that iodine does not reach, before and after."""
+FAT_HU = (-120.0, -80.0)
 SOFT_HU = (-50.0, 150.0)
 
 
@@ -118,7 +119,8 @@ def _measured(
     before, after = inputs.image.data[0], found.image.data[0]
     change = (after - before).abs()
     body = before > BODY_HU
-    kept = {name: (before > low) & (before < high) for name, (low, high) in KEPT.items()}
+    fat = (before > FAT_HU[0]) & (before < FAT_HU[1])
+    borders = _borders(inputs.image, found.image)
     soft = (before > SOFT_HU[0]) & (before < SOFT_HU[1])
     view = AxialView.of(inputs.image.grid)
     return ContrastReport(
@@ -131,7 +133,9 @@ def _measured(
         pixels=found.pixels,
         slices=inputs.image.grid.shape[view.order[0]],
         change_hu=float(change[body].mean()) if body.any() else 0.0,
-        kept_hu={name: float(change[where].median()) for name, where in kept.items() if where.any()},
+        kept_hu=_kept(float(change[fat].median()) if fat.any() else math.nan, borders),
+        shift_mm=math.hypot(*borders.shift_mm) if borders else None,
+        sharpness=borders.sharpness if borders else None,
         cycle_hu=None if found.cycle is None or not soft.any() else float(found.cycle.data[0][soft].mean()),
         phase=inputs.phase,
         organs=_organs(inputs, found.image),
@@ -141,6 +145,22 @@ def _measured(
         device=device,
         version=version_of_synthreg(),
     )
+
+
+def _borders(image: Volume, made: Volume) -> Invariance | None:
+    """None where no border of the body is in view, or only one slice."""
+    if min(image.grid.shape) == 1:
+        return None
+    try:
+        return invariance(image, made)
+    except VolumeError:
+        return None
+
+
+def _kept(fat_hu: float, borders: Invariance | None) -> dict[str, float]:
+    """Median |change| of tissues that iodine does not reach, those that are not in view left out."""
+    found = {"fat": fat_hu, **({"dense bone": borders.bone_hu, "air": borders.air_hu} if borders else {})}
+    return {name: value for name, value in found.items() if not math.isnan(value)}
 
 
 def _organs(inputs: Inputs, made: Volume) -> tuple[OrganValues, ...]:

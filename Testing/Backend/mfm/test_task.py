@@ -34,7 +34,8 @@ def test_the_other_kind_lies_on_the_scans_grid_is_marked_and_shifted_as_the_fiel
         assert np.allclose((hu(found.outputs["image"]) - hu(a_ct))[8:32, 10:26], shift, atol=0.1)
         assert hu(found.outputs["cycle"]).max() < 0.1
         assert found.report["change_hu"] == pytest.approx(50, abs=0.1)
-        assert found.report["kept_hu"]["fat"] == pytest.approx(50, abs=0.1)
+        assert found.report["kept_hu"] == pytest.approx({"fat": 50, "dense bone": 50, "air": 0}, abs=0.1)
+        assert found.report["shift_mm"] < 0.2
         assert found.report["evaluations"] == 2 and found.report["pixels"] == [34, 26]
 
 
