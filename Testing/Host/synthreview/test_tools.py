@@ -160,6 +160,13 @@ def test_opening_the_module_leaves_what_is_shown(a_block):
         assert grey("Red", (0.0, 0.0, 0.0)) == GREY_A
 
 
+def test_it_opens_without_a_main_window():
+    from slicerhost import opened
+
+    with opened("SynthReview", main_window=False) as panel:
+        assert panel.text("statusLabel") == "Choose two images: A and B."
+
+
 def test_another_module_hands_over_its_images(panel, a_block):
     from SynthRegLib.review import Mode, show
 
