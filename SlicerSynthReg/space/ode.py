@@ -34,11 +34,9 @@ def _tableau(order: int, c: str, a: str, b: str) -> Tableau:
     return Tableau(_numbers(c), tuple(_numbers(row) for row in a.split(";")), _numbers(b), order)
 
 
-_MIDPOINT = _tableau(2, "0 1/2", "; 1/2", "0 1")
 TABLEAUS = {
     "euler": _tableau(1, "0", "", "1"),
-    "midpoint": _MIDPOINT,
-    "rk2": _MIDPOINT,
+    "midpoint": _tableau(2, "0 1/2", "; 1/2", "0 1"),
     "heun": _tableau(2, "0 1", "; 1", "1/2 1/2"),
     "rk3": _tableau(3, "0 1/2 1", "; 1/2; -1 2", "1/6 2/3 1/6"),
     "rk4": _tableau(4, "0 1/2 1/2 1", "; 1/2; 0 1/2; 0 0 1", "1/6 1/3 1/3 1/6"),
@@ -71,8 +69,8 @@ def integrate(
     """x(end) for x(start) = `x`; end < start integrates backwards.
 
     f(x, t) returns a tensor of x's shape. method: one of METHODS. Those of TABLEAUS take `steps` equal steps of
-    len(tableau.c) evaluations of f; "rk2" is the midpoint rule. "adams" takes `steps` equal steps, three by "rk4" and
-    then one evaluation each. "adaptive" takes `steps` steps or more: see `integrate_adaptively` for rtol and atol.
+    len(tableau.c) evaluations of f. "adams" takes `steps` equal steps, three by "rk4" and then one evaluation each.
+    "adaptive" takes `steps` steps or more: see `integrate_adaptively` for rtol and atol.
     """
     if method not in METHODS:
         raise ValueError(f"Found solver {method!r}, expected one of {sorted(METHODS)}.")

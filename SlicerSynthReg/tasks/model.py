@@ -6,23 +6,19 @@ from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.weights.registry import Card, WeightsError, available, read_card
 
 DEFAULT_MODEL = "synthmorph-brains"
+CONTEXT_MODEL = "neuralizer-brains"
+CONTRAST_MODEL = "mfm-abdomen"
+HEALTHY_MODEL = "una-brains"
 NO_MODEL = "none"
 """Asks for MIND descriptors instead of a network."""
 
 
 def chosen_card(name: str | None) -> Card | None:
-    """The model asked for, else the brain model where it is installed, else none. Raises RequestError."""
+    """The model of registration asked for, else the brain model where it is installed, else none. Raises
+    RequestError."""
     if name == NO_MODEL or (name is None and DEFAULT_MODEL not in available()):
         return None
-    try:
-        return read_card(name or DEFAULT_MODEL)
-    except WeightsError as error:
-        raise RequestError(str(error)) from error
-
-
-CONTEXT_MODEL = "neuralizer-brains"
-CONTRAST_MODEL = "mfm-abdomen"
-HEALTHY_MODEL = "una-brains"
+    return _card_of("SynthMorph", name, DEFAULT_MODEL, "registration", "anatomy")
 
 
 def context_card(name: str | None) -> Card:
@@ -53,7 +49,10 @@ def segmenter_card(name: str) -> Card:
 
 
 def _card_of(method: str, name: str | None, default: str, purpose: str, training: str) -> Card:
-    known = [one for one in available() if read_card(one).method == method]
+    try:
+        known = [one for one in available() if read_card(one).method == method]
+    except WeightsError as error:
+        raise RequestError(str(error)) from error
     if (name or default) not in known:
         named = f" named {name!r}" if name else ""
         expected = f"one of {', '.join(known)}" if known else "one that is installed"
