@@ -51,7 +51,7 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
     parameters = FineTuneParameters(**request.parameters)
     if parameters.threads:
         torch.set_num_threads(parameters.threads)
-    models = _models_folder(parameters.name)
+    models = _models_folder(parameters.model_name)
     progress(0.0, "reading the examples")
     pairs = read_pairs(find_pairs(Path(request.inputs["examples"])), "labels")
     if any(len(pair.inputs) > 1 for pair in pairs):
@@ -64,7 +64,7 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
     torch.manual_seed(0)
     model = start_model(parameters.start, labels)
     config = FineTuneConfig(AugmentConfig(side=parameters.crop), parameters.crops)
-    folder = models / f"{parameters.name}.training"
+    folder = models / f"{parameters.model_name}.training"
     told = _Told(progress)
     task = FineTuneTask(model, known, left_out, config, device, told.step)
     plan = _plan(folder, _key(request, labels, spacing, parameters), task, parameters.minutes)
@@ -149,7 +149,7 @@ def _models_folder(name: str) -> Path:
 
 def _key(request: Request, labels: tuple[int, ...], spacing: float, parameters: FineTuneParameters) -> str:
     """Changes with whatever makes old checkpoints useless."""
-    chosen = {k: v for k, v in asdict(parameters).items() if k not in ("device", "threads", "patience", "name")}
+    chosen = {k: v for k, v in asdict(parameters).items() if k not in ("device", "threads", "patience", "model_name")}
     told = json.dumps([request.inputs["examples"], labels, spacing, chosen], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
@@ -211,7 +211,7 @@ def _card(
 ) -> Card:
     judged = "volumes left out of training" if apart else "volumes that it was trained on"
     return Card(
-        name=parameters.name,
+        name=parameters.model_name,
         method=METHOD,
         architecture=config.to_card(),
         sha256="",

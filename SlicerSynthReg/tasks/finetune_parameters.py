@@ -14,7 +14,7 @@ _DEVICES = ("auto", "cpu", "cuda")
 class FineTuneParameters:
     """What is trained, from where, and for how long."""
 
-    name: str = parameter(str, "my-model", "Name of the new model, as the lists of models will show it.")
+    model_name: str = parameter(str, "my-model", "Name of the new model, as the lists of models will show it.")
     start: str = parameter(str, "synthmorph-brains", "Model whose features it starts from; none: from nothing.")
     minutes: float = parameter(float, 20.0, "Time for training; if stopped, it goes on.", low=0.02, high=1440.0)
     left_out: int = parameter(int, 1, "So many examples, the last, choose the best state and score it.", low=0, high=50)

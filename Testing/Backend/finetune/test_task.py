@@ -16,7 +16,7 @@ from .conftest import blobs
 
 
 def asked(tmp_path: Path, examples: Path, progress=lambda share, text: None, **more):
-    parameters = {"name": "blobs", "start": "none", "minutes": 5.0, "crop": 16, "crops": 1, "patience": 0, **more}
+    parameters = {"model_name": "blobs", "start": "none", "minutes": 5.0, "crop": 16, "crops": 1, "patience": 0, **more}
     return run(Request("finetune", {"examples": str(examples)}, str(tmp_path / "out"), parameters), progress)
 
 
@@ -104,8 +104,8 @@ def test_one_example_scores_itself_and_says_so(tmp_path, a_folder_of_blobs, my_m
 
 def test_what_cannot_be_trained_is_refused(tmp_path, a_folder_of_blobs, my_models, monkeypatch):
     for more, message in (
-        ({"name": "my model?"}, "Found the name 'my model\\?', expected letters"),
-        ({"name": "synthmorph-brains"}, "is a model that ships"),
+        ({"model_name": "my model?"}, "Found the name 'my model\\?', expected letters"),
+        ({"model_name": "synthmorph-brains"}, "is a model that ships"),
         ({"start": "nobody"}, "Found no model named 'nobody'.*Or pass start none"),
         ({"labels": "7"}, r"Found the label \[7\], expected some of \[2, 5\]"),
     ):
