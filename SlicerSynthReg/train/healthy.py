@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Optional
 
@@ -101,7 +102,7 @@ def people_of(
 
 def _mirrors(people: list[torch.Tensor], structures: torch.Tensor, cache: Path | None) -> list[Mirror]:
     """Each person's mirror map; from `cache` if it was written for the same maps."""
-    state = [f"{tuple(one.shape)} {int(structures[one.int()].sum())}" for one in people]
+    state = [hashlib.blake2b(structures[one.int()].numpy().tobytes(), digest_size=16).hexdigest() for one in people]
     if cache and cache.exists():
         kept = torch.load(cache, weights_only=True)
         if kept["state"] == state:

@@ -16,7 +16,8 @@ def atomically(path: Path, suffix: str, expected_bytes: int = 0) -> Iterator[Pat
     """Yields the temporary path (ending in `suffix`) to write; it becomes `path` when the block ends without error.
 
     On any failure, interruption included, the temporary file is removed and an older `path` is untouched. Failures of
-    the disk or the writing library raise OSError. expected_bytes: free space asked for before anything is written.
+    the disk or the writing library raise OSError. expected_bytes: room asked for before anything is written, since some
+    writing libraries do not survive a disk that fills up under them (HDF5 ends the whole process at exit).
     """
     temporary = path.with_name(f".{uuid.uuid4().hex}.partial{suffix}")
     try:
@@ -24,6 +25,8 @@ def atomically(path: Path, suffix: str, expected_bytes: int = 0) -> Iterator[Pat
         if free < expected_bytes:
             needed = f"{expected_bytes / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free"
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {needed}")
+        if expected_bytes:
+            _try_room(temporary, expected_bytes)
         yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
@@ -40,3 +43,14 @@ def atomically(path: Path, suffix: str, expected_bytes: int = 0) -> Iterator[Pat
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _try_room(file: Path, size: int) -> None:
+    """OSError where quota, limits or the disk do not let `file` grow to `size` bytes; it is gone afterwards."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with open(file, "wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, size)
+    finally:
+        file.unlink()

@@ -26,6 +26,8 @@ from SlicerSynthReg.volume.write import DERIVED_MARK, save_nifti
 _WRITTEN = (".nii.gz", ".h5", ".tfm")
 _IMAGES = (".nii.gz", ".nii", ".nrrd", ".mha")
 _ITK = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
+_OVERHEAD = 65_536
+"""Bytes of a file beside its vectors, at most."""
 _TEXT_VOXELS = 200_000
 
 
@@ -45,12 +47,13 @@ def write_transform(transform: Transform, path: str | os.PathLike[str], fixed: G
     matrix = _as_matrix(transform)
     if matrix is not None and suffix != ".nii.gz":
         _require_overlap(Affine(matrix), fixed, moving)
-        with atomically(path, suffix) as temporary:
+        with atomically(path, suffix, _OVERHEAD if suffix == ".h5" else 0) as temporary:
             _write_itk(_itk_affine(matrix), temporary)
         return
     if suffix == ".h5" and isinstance(transform, Composite) and _keeps_parts(transform):
         _require_overlap(transform, fixed, moving)
-        with atomically(path, suffix) as temporary:
+        numbers = sum(part.v_vox.numel() for part in transform.parts if isinstance(part, Velocity))
+        with atomically(path, suffix, 8 * numbers + _OVERHEAD) as temporary:
             _write_itk(_itk_composite(transform), temporary)
         return
     dense = transform if isinstance(transform, Displacement) else transform.on(fixed)
@@ -67,7 +70,7 @@ def write_transform(transform: Transform, path: str | os.PathLike[str], fixed: G
             save_nifti(vectors.astype(np.float32)[:, :, :, None, :], dense.grid, DERIVED_MARK, temporary, intent=1007)
         return
     field = itk_image(vectors, dense.grid)
-    with atomically(path, suffix, vectors.nbytes + 65536) as temporary:
+    with atomically(path, suffix, vectors.nbytes + _OVERHEAD) as temporary:
         _write_itk(sitk.DisplacementFieldTransform(field), temporary)
 
 
