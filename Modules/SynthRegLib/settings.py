@@ -79,6 +79,6 @@ def model_note(preset: Preset) -> str:
         return absent + _("Images are compared by their local structure, without a network.")
     card = read_card(BRAIN_MODEL)
     trained = _("synthetic images only") if card.synthetic_training_only else card.training_data
-    return _("Network {name}, for {use}. Trained on: {trained}.").format(
+    return _("Network {name}. {use} Trained on: {trained}.").format(
         name=card.name, use=card.intended_use, trained=trained
     )
