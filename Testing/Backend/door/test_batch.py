@@ -122,7 +122,8 @@ def test_a_killed_batch_takes_its_workers_along_and_keeps_what_was_done(worklist
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     end = time.monotonic() + 20
-    while not list((tmp_path / "out").glob(".synthreg-*")) or not (tmp_path / "out" / "a").is_dir():
+    out = tmp_path / "out"
+    while not ((out / "results.csv").exists() and "a" in table(tmp_path) and list(out.glob(".synthreg-*"))):
         assert time.monotonic() < end and process.poll() is None
         time.sleep(0.02)
     process.kill()

@@ -9,7 +9,9 @@ import psutil
 import slicer
 
 WORKER = Path(__file__).with_name("answering_worker.py")
-BLOCK_MS, OPEN_S, CANCEL_S, WARM_S = 50, 0.3, 2.0, 0.3
+BLOCK_MS, OPEN_S, CANCEL_S, WARM_S = 150, 0.3, 2.0, 0.3
+"""The window's promise is 50 ms, which Testing/Benchmarks/panel.py measures; on a busy machine a test can only tell
+that nothing is done at once that takes longer, as reading or resampling one volume does."""
 OURS = ("Volume", "Transform", "Segmentation", "Markups", "Display")
 
 

@@ -14,7 +14,7 @@ import pytest
 import slicer
 from slicerhost import opened, stall_meter, views
 
-BLOCK_MS = 50
+from Testing.Host.synthregister.clicking import BLOCK_MS
 
 
 @pytest.fixture
