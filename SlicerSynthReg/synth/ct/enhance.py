@@ -24,7 +24,7 @@ WALL_MM = 3.5
 _HOLLOW = ("stomach", "small bowel", "duodenum", "colon", "gallbladder")
 _UPTAKE = {
     "spleen": "spleen", "liver": "liver", "pancreas": "pancreas", "right adrenal": "adrenal", "left adrenal": "adrenal",
-    "left lung": "heart", "right lung": "heart", "vertebra": "marrow", "rib": "marrow", "heart": "heart",
+    "left lung": "heart", "right lung": "heart", "vertebra": "marrow", "rib": "marrow", "heart": "aorta",
     "aorta": "aorta", "vena cava": "upper vena cava", "portal vein": "portal vein", "left back muscle": "muscle",
     "right back muscle": "muscle", "left psoas": "muscle", "right psoas": "muscle",
 }  # fmt: skip
