@@ -37,6 +37,7 @@ class ReadingPanel:
         self._views = CaseViews()
         self._blindness = Blindness()
         self._form: QuestionForm | None = None
+        self._corrected: Item | None = None
         self._results = ResultsView(ui)
         self._clock = qt.QTimer()
         self._clock.connect("timeout()", self._on_tick)
@@ -47,6 +48,7 @@ class ReadingPanel:
         ui.nextCaseButton.connect("clicked(bool)", self._on_next)
         ui.pauseButton.connect("clicked(bool)", self._on_pause)
         ui.leaveButton.connect("clicked(bool)", self.stop)
+        ui.correctButton.connect("clicked(bool)", self._on_correct)
         self._shortcuts = Shortcuts({"Ctrl+Return": ui.nextCaseButton.click})
         self._show_pages()
 
@@ -55,8 +57,11 @@ class ReadingPanel:
         return self._reading is not None
 
     def pause(self) -> None:
-        """The clock stops and the case is hidden; nothing where no case is read."""
-        if self._reading is not None and not self._reading.paused:
+        """The clock stops and the case is hidden; a correction that was begun is dropped. Nothing where no case is
+        read."""
+        if self._corrected is not None:
+            self._end_correction()
+        elif self._reading is not None and not self._reading.paused:
             self._clock.stop()
             self._reading.pause()
             self._views.hide()
@@ -68,6 +73,7 @@ class ReadingPanel:
         if self._reading is None:
             return
         self._clock.stop()
+        self._corrected = None
         self._end_case()
         self._reading.close()
         self._reading = None
@@ -111,14 +117,17 @@ class ReadingPanel:
         self._say(
             _("Slicer ended during the last answer. All answers that you gave before are there.") if recovered else ""
         )
-        self._open_case()
+        if self._reading.complete:
+            self._show_case()
+        else:
+            self._open_case()
 
     def _open_case(self) -> None:
         """The next case on the screen, or the end."""
         item = self._reading.current
         if item is None:
             self.stop()
-            self._say(_("You have read all cases: thank you. Every answer is saved."))
+            self._say(_("You have read all cases: thank you. Every answer is saved; start again only to correct one."))
             return
         try:
             self._load(item)
@@ -128,9 +137,12 @@ class ReadingPanel:
             self.stop()
             self._say(str(error))
             return
-        self._form = QuestionForm(self._ui.questionsPlace, item.part.questions, self._on_entry)
+        self._ask(item)
         self._clock.start(_TICK_MS)
         self._show_case()
+
+    def _ask(self, item: Item) -> None:
+        self._form = QuestionForm(self._ui.questionsPlace, item.part.questions, self._on_entry)
 
     def _load(self, item: Item) -> None:
         study = self._reading.study
@@ -147,7 +159,44 @@ class ReadingPanel:
         self._ui.answerNote.text = ""
 
     def _on_next(self, checked: bool = False) -> None:
-        self._answer(timed_out=False)
+        if self._corrected is None:
+            self._answer(timed_out=False)
+            return
+        try:
+            self._reading.correct(self._corrected.number, self._form.answers(), self._ui.correctionReasonEdit.text)
+        except (StudyError, OSError) as error:
+            self._ui.answerNote.text = str(error)
+            return
+        self._end_correction(_("The correction is saved beside the earlier answer. "))
+
+    def _on_correct(self, checked: bool = False) -> None:
+        """An answered case is shown again, to be answered anew; the open one waits."""
+        item = self._reading.items[self._ui.correctionBox.currentData - 1]
+        self.pause()
+        self._end_case()
+        try:
+            self._load(item)
+        except StudyError as error:
+            self.stop()
+            self._say(str(error))
+            return
+        self._views.show()
+        self._corrected = item
+        self._ui.correctionReasonEdit.text = ""
+        self._ask(item)
+        self._show_case()
+
+    def _end_correction(self, said: str = "") -> None:
+        """The open case waits as in a pause, its images out of the scene."""
+        self._corrected = None
+        self._end_case()
+        self._views.hide()
+        self._views.remove()
+        if self._reading.current is not None:
+            self._ask(self._reading.current)
+            self._form.enable(False)
+        self._show_case()
+        self._ui.answerNote.text = said + self._ui.answerNote.text
 
     def _answer(self, timed_out: bool) -> None:
         answers = self._form.answers()
@@ -164,7 +213,7 @@ class ReadingPanel:
         self._open_case()
 
     def _on_pause(self, checked: bool = False) -> None:
-        if not self._reading.paused:
+        if self._corrected is not None or not self._reading.paused:
             self.pause()
             return
         try:
@@ -188,17 +237,32 @@ class ReadingPanel:
 
     def _show_case(self) -> None:
         reading, ui = self._reading, self._ui
-        item, paused = reading.current, reading.paused
-        ui.caseLabel.text = _("{case} of {count}").format(case=item.label, count=len(reading.items))
+        item, correcting = self._corrected or reading.current, self._corrected is not None
+        waiting = reading.paused and not correcting
         ui.readingProgress.maximum = len(reading.items)
         ui.readingProgress.value = len(reading.answers)
-        ui.answerNote.text = _("Paused: the case is hidden and the clock stands still.") if paused else ""
-        ui.pauseButton.text = _("Go on") if paused else _("Pause")
-        ui.nextCaseButton.enabled = not paused
+        if item is None:
+            ui.caseLabel.text = _("All {count} cases are read.").format(count=len(reading.items))
+            ui.answerNote.text = ""
+        else:
+            ui.caseLabel.text = _("{case} of {count}").format(case=item.label, count=len(reading.items))
+            ui.answerNote.text = _("Paused: the case is hidden and the clock stands still.") if waiting else ""
+        if correcting:
+            ui.caseLabel.text = _("{case} again: answer anew, and say why").format(case=item.label)
+        ui.nextCaseButton.text = _("Save the correction") if correcting else _("Save and next")
+        ui.nextCaseButton.enabled = item is not None and not waiting
+        ui.pauseButton.text = _("Drop the correction") if correcting else _("Go on") if waiting else _("Pause")
+        ui.pauseButton.enabled = item is not None
+        ui.correctionReasonEdit.setVisible(correcting)
+        ui.correctionBox.clear()
+        for number in sorted(reading.answers, reverse=True):
+            ui.correctionBox.addItem(reading.items[number - 1].label, number)
+        for widget in (ui.correctionBox, ui.correctButton):
+            widget.setVisible(bool(reading.answers) and not correcting)
         self._show_time()
 
     def _show_time(self) -> None:
-        remaining = self._reading.remaining_s
+        remaining = self._reading.remaining_s if self._corrected is None else None
         if remaining is None:
             self._ui.timeLabel.text = ""
         else:

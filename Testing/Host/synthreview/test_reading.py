@@ -142,6 +142,45 @@ def test_when_the_time_is_over_what_was_entered_is_kept(panel, tmp_path):
     assert "s left" in panel.text("timeLabel")
 
 
+def test_an_answer_is_corrected_with_a_reason_and_the_earlier_one_stays(panel, tmp_path):
+    study = write_study(tmp_path / "study", singles=3, limit=60.0)
+    begin(panel, study, "Anna")
+    assert not panel.is_visible("correctButton"), "nothing is answered yet"
+    first = item_of(panel)
+    answer(panel, study, "Anna", first)
+    answer(panel, study, "Anna", item_of(panel))
+    before = panel.widget._reading._reading.seconds
+    panel.choose("correctionBox", "Case 1")
+    panel.click("correctButton")
+    [kind] = truth_of(study, first)
+    assert grey("Red", MIDDLE) == GREYS[kind] and panel.text("caseLabel").startswith("Case 1 again")
+    panel.click("what_real")
+    panel.choose("what_confidence", "1: a guess")
+    panel.click("nextCaseButton")
+    assert "without a reason" in panel.text("answerNote"), "a correction says why"
+    panel.type("correctionReasonEdit", "slip of the mouse")
+    panel.click("nextCaseButton")
+    assert panel.text("answerNote").startswith("The correction is saved") and views.pixels("Red").max() == 0
+    assert not panel.is_enabled("nextCaseButton"), "the open case waits until the reader goes on"
+    assert panel.widget._reading._reading.seconds - before < 2.0, "its clock stood still"
+    panel.click("pauseButton")
+    [kind] = truth_of(study, item_of(panel))
+    assert panel.text("caseLabel") == "Case 3 of 3" and grey("Red", MIDDLE) == GREYS[kind]
+    [correction], answers = logged(study, "correction"), logged(study)
+    assert len(answers) == 2 and correction["of"] == answers[0]["n"]
+    assert correction["answers"] == {"what": {"choice": "real", "confidence": 1}}
+    answer(panel, study, "Anna", item_of(panel))
+    panel.click("startButton")
+    assert panel.text("caseLabel") == "All 3 cases are read." and not panel.is_enabled("nextCaseButton")
+    panel.choose("correctionBox", "Case 3")
+    panel.click("correctButton")
+    panel.leave()
+    panel.return_()
+    assert views.pixels("Red").max() == 0, "a correction that was begun is dropped with the module"
+    panel.click("leaveButton")
+    assert len(logged(study, "correction")) == 1 and panel.is_visible("startButton")
+
+
 def test_missing_images_and_a_tampered_log_are_named_and_nothing_is_lost(panel, tmp_path):
     study = write_study(tmp_path / "study", singles=3)
     begin(panel, study, "Anna")
