@@ -23,8 +23,8 @@ class WorkerEnded(RequestError):
 class WorkerClient:
     """One worker process, started with the first request and again after it has ended.
 
-    command: what starts it. environment: added to this process's own. One request at a time; kill() may come from
-    another thread.
+    command: what starts it. environment: added to this process's own. One request at a time; finish() and kill() may
+    come from another thread.
     """
 
     def __init__(self, command: Sequence[str] = WORKER, environment: Mapping[str, str] | None = None) -> None:
@@ -71,6 +71,12 @@ class WorkerClient:
         except BaseException:
             self.kill()
             raise
+
+    def finish(self) -> None:
+        """Ask the run under way to end early with what it has; only tasks that can (TaskSpec.finishes) listen."""
+        if self._process is not None and self._process.poll() is None:
+            with suppress(OSError, ValueError):
+                self._send(self._process, {"id": str(self._number), "command": "finish"})
 
     def kill(self) -> None:
         """End the worker and all processes it started, at once."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 Progress = Callable[[float, str], None]
-"""Called with the share done (0 to 1) and what is being done; raises Cancelled when the run is no longer wanted."""
+"""Called with the share done (0 to 1) and what is being done; raises Cancelled when the run is no longer wanted, and
+FinishNow, to a task that knows it, when it should end early with what it has."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class RequestError(Exception):
 
 class Cancelled(Exception):
     """The run was no longer wanted; nothing was written."""
+
+
+class FinishNow(Exception):
+    """The run should end soon and keep its best state so far; raised at every word of progress until it ends."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from SlicerSynthReg.request import (
     Cancelled,
+    FinishNow,
     Progress,
     Request,
     RequestError,
@@ -72,12 +73,14 @@ def result_hash(request: Request, tasks: Mapping[str, TaskSpec] = TASKS) -> str:
 
 def _run_in(workspace: Workspace, request: Request, spec: TaskSpec, progress: Progress) -> Result:
     key = _fingerprint(request, spec)
-    progress(0.0, "starting")
+    with suppress(FinishNow):  # the task is told again
+        progress(0.0, "starting")
     outcome = spec.load()(request, workspace.path, progress)
     outputs = {name: _relative(name, file, workspace.path) for name, file in outcome.outputs.items()}
     report = plain(outcome.report)
     warnings = [_without_paths(text, request, workspace.path) for text in outcome.warnings]
-    progress(1.0, "done")
+    with suppress(FinishNow):
+        progress(1.0, "done")
     workspace.publish(
         {
             "task": request.task,

@@ -1,12 +1,13 @@
 """`python -m SlicerSynthReg.worker`: a process that runs requests one after another and keeps models warm in between.
 
 One JSON object a line on stdin:  {"id": "7", "command": "run", "request": {...}}, {"command": "cancel", "id": "7"},
-{"command": "ping"}, {"command": "shutdown"}.
+{"command": "finish", "id": "7"} (end early with what there is: for tasks that can, others go on), {"command": "ping"},
+{"command": "shutdown"}.
 One JSON object a line on stdout: {"id": "7", "event": ...} with event ready, progress (fraction, text), log (text),
 result (outputs, report, warnings), error (kind "refused" or "cancelled", message, log, suggestion: null, or the
 parameter, value and effect that would help) or pong. Whatever else is printed, by libraries too, goes to stderr. Runs
-keep their order; ping and cancel are answered at once. The process ends
-with its stdin or its parent, whichever goes first: the run under way is cancelled, and its workspace removed.
+keep their order; ping, cancel and finish are heard at once. The process ends with its stdin or its parent, whichever
+goes first: the run under way is cancelled, and its workspace removed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import IO, Any
 
-from SlicerSynthReg.request import Cancelled, Request, RequestError
+from SlicerSynthReg.request import Cancelled, FinishNow, Request, RequestError
 from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks.table import TASKS, TaskSpec
 
@@ -42,6 +43,7 @@ class Worker:
         self._writing = threading.Lock()
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._unwanted: set[Any] = set()
+        self._to_finish: set[Any] = set()
         self._leaving = threading.Event()
 
     def serve(self) -> None:
@@ -80,26 +82,33 @@ class Worker:
             self._queue.put(message)
         elif command == "cancel":
             self._unwanted.add(message.get("id"))
+        elif command == "finish":
+            self._to_finish.add(message.get("id"))
         elif command == "ping":
             self._say(message.get("id"), "pong")
         elif command == "shutdown":
             self._queue.put(None)
         else:
-            told = f"Found {command!r}, expected run, cancel, ping or shutdown."
+            told = f"Found {command!r}, expected run, cancel, finish, ping or shutdown."
             self._refuse(message.get("id"), RequestError(told))
 
     def _run(self, message: dict[str, Any]) -> None:
         own = message.get("id")
+        finishes = False
 
         def progress(fraction: float, text: str) -> None:
             if own in self._unwanted or self._leaving.is_set():
                 raise Cancelled
             self._say(own, "progress", fraction=float(fraction), text=text)
+            if own in self._to_finish and finishes:
+                raise FinishNow
 
         logs = _LogEvents(lambda text: self._say(own, "log", text=text))
         logging.getLogger("SlicerSynthReg").addHandler(logs)
         try:
-            result = run(Request.from_json(message.get("request")), progress, self._tasks)
+            request = Request.from_json(message.get("request"))
+            finishes = request.task in self._tasks and self._tasks[request.task].finishes
+            result = run(request, progress, self._tasks)
             self._say(own, "result", **result.to_json())
         except Cancelled:
             nothing = RequestError("Cancelled; nothing was written.")
@@ -109,6 +118,7 @@ class Worker:
         finally:
             logging.getLogger("SlicerSynthReg").removeHandler(logs)
             self._unwanted.discard(own)
+            self._to_finish.discard(own)
 
     def _refuse(self, own: Any, error: RequestError, kind: str = "refused") -> None:
         suggestion = asdict(error.suggestion) if error.suggestion else None

@@ -1,19 +1,19 @@
 """The finetune task: a few annotated volumes in, a segmentation model of the user's own out.
 
 Checkpoints lie beside the user's models until the training is whole, so that one that was stopped goes on. Every step
-is told as progress, "step 120 of 900, loss 0.412", and every check of the volumes left out as "score 0.731".
+and every check of the volumes left out is told as progress (finetune_progress). Who answers it with FinishNow gets the
+best state so far.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import re
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,12 @@ import torch
 from SlicerSynthReg.methods.finetune.augment import AugmentConfig
 from SlicerSynthReg.methods.finetune.model import METHOD, FineTuned, FineTunedConfig
 from SlicerSynthReg.report.curves import plot_training
-from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome
+from SlicerSynthReg.request import FinishNow, Progress, Request, RequestError, TaskOutcome, fingerprint
 from SlicerSynthReg.space.voting import resample_labels
-from SlicerSynthReg.tasks.context_inputs import Pair, find_pairs, read_pairs, wanted_labels
+from SlicerSynthReg.tasks.context_inputs import Pair, PairPaths, find_pairs, read_pairs, wanted_labels
 from SlicerSynthReg.tasks.device import chosen_device
 from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters
+from SlicerSynthReg.tasks.finetune_progress import Check, Step
 from SlicerSynthReg.train.finetune import Annotated, FineTuneConfig, FineTuneTask
 from SlicerSynthReg.train.loop import LoopConfig, train
 from SlicerSynthReg.volume.intensity import unit_intensities
@@ -35,6 +36,8 @@ from SlicerSynthReg.weights.registry import FOLDER, Card, WeightsError, availabl
 CHECKS = 20
 """Validations over the whole training, at most."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
+_SAME_TRAINING = ("device", "threads", "patience", "model_name")
+"""Parameters that may change without a stopped training beginning anew."""
 NOTHING = "none"
 
 
@@ -52,8 +55,10 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
     if parameters.threads:
         torch.set_num_threads(parameters.threads)
     models = _models_folder(parameters.model_name)
-    progress(0.0, "reading the examples")
-    pairs = read_pairs(find_pairs(Path(request.inputs["examples"])), "labels")
+    told = _Told(progress)
+    told.say("reading the examples")
+    paths = find_pairs(Path(request.inputs["examples"]))
+    pairs = read_pairs(paths, "labels")
     if any(len(pair.inputs) > 1 for pair in pairs):
         raise RequestError("Found examples with several images, expected one image each. Leave input2 and input3 out.")
     labels = wanted_labels(pairs, parameters.labels)
@@ -65,9 +70,8 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
     model = start_model(parameters.start, labels)
     config = FineTuneConfig(AugmentConfig(side=parameters.crop), parameters.crops)
     folder = models / f"{parameters.model_name}.training"
-    told = _Told(progress)
     task = FineTuneTask(model, known, left_out, config, device, told.step)
-    plan = _plan(folder, _key(request, labels, spacing, parameters), task, parameters.minutes)
+    plan = _plan(folder, _key(request, parameters, paths), task, parameters.minutes)
     told.steps = plan.steps
     every = max(1, plan.steps // CHECKS)
     loop = LoopConfig(
@@ -80,7 +84,7 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
         warmup=min(20, max(1, plan.steps // 10)),
         patience=parameters.patience,
     )
-    best = train(task, loop, told.check)
+    best = train(task, loop, told.check, lambda: told.finish)
     state = torch.load(best, weights_only=True, map_location="cpu")
     card = _card(parameters, model.config, spacing, len(known), state["scores"], known is not left_out)
     save_model(card, state["model"], models)
@@ -98,6 +102,7 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
         "steps": state["step"],
         "scores": state["scores"],
         "start": parameters.start,
+        "finished_early": told.finish,
     }
     shutil.rmtree(folder)
     return TaskOutcome(outputs, report, warnings)
@@ -147,11 +152,10 @@ def _models_folder(name: str) -> Path:
     return folder
 
 
-def _key(request: Request, labels: tuple[int, ...], spacing: float, parameters: FineTuneParameters) -> str:
-    """Changes with whatever makes old checkpoints useless."""
-    chosen = {k: v for k, v in asdict(parameters).items() if k not in ("device", "threads", "patience", "model_name")}
-    told = json.dumps([request.inputs["examples"], labels, spacing, chosen], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+def _key(request: Request, parameters: FineTuneParameters, paths: Sequence[PairPaths]) -> str:
+    """Changes with whatever makes old checkpoints useless; a copy of the examples does not."""
+    whole = replace(request, inputs={}, parameters=asdict(parameters))
+    return fingerprint(whole, _SAME_TRAINING, files=[file for one in paths for file in (*one.inputs, one.output)])
 
 
 def _plan(folder: Path, key: str, task: FineTuneTask, minutes: float) -> Plan:
@@ -185,20 +189,27 @@ def _spent(folder: Path) -> float:
 
 
 class _Told:
-    """Turns steps and checks into progress. steps: of the whole training, 0 while it is being planned."""
+    """Turns steps and checks into progress. steps: of the whole training, 0 while it is being planned. finish: whether
+    the listener wants it to end with what it has."""
 
     def __init__(self, progress: Progress) -> None:
-        self.progress, self.steps, self.share = progress, 0, 0.0
+        self.progress, self.steps, self.share, self.finish = progress, 0, 0.0, False
         self.step: Callable[[int, float], None] = self._step
 
     def _step(self, step: int, loss: float) -> None:
         if self.steps:
             self.share = 0.02 + 0.95 * (step + 1) / self.steps
-            self.progress(self.share, f"step {step + 1} of {self.steps}, loss {loss:.3f}")
+            self.say(Step(step + 1, self.steps, loss))
 
     def check(self, text: str) -> None:
-        if found := re.search(r"score (\S+)", text):
-            self.progress(self.share, f"checked, score {float(found[1]):.3f}")
+        if found := re.search(r"step (\d+) .*score (\S+)", text):
+            self.say(Check(int(found[1]), float(found[2])))
+
+    def say(self, what: Step | Check | str) -> None:
+        try:
+            self.progress(self.share, str(what))
+        except FinishNow:
+            self.finish = True
 
 
 def _card(

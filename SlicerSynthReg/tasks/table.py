@@ -30,7 +30,8 @@ class InputSpec:
 class TaskSpec:
     """load: imports and returns the task's function, called with a validated request and an empty workspace folder.
     weights: hash of the model that these parameters choose, "" for none; new weights make an old result outdated.
-    files: those that an input names, such as a table of examples; their contents count as its own."""
+    files: those that an input names, such as a table of examples; their contents count as its own. finishes: whether
+    the task hears FinishNow from its progress."""
 
     help: str
     inputs: Mapping[str, InputSpec]
@@ -38,6 +39,7 @@ class TaskSpec:
     load: Callable[[], Task]
     weights: Callable[[Mapping[str, Any]], str] = lambda parameters: ""
     files: Callable[[Mapping[str, str]], list[Path]] = lambda inputs: []
+    finishes: bool = False
 
     def parameter_specs(self) -> dict[str, ParameterSpec]:
         return parameter_specs(self.parameters)
@@ -170,6 +172,7 @@ TASKS: Mapping[str, TaskSpec] = {
         parameters=FineTuneParameters,
         load=_finetune,
         files=_files_of_examples,
+        finishes=True,
     ),
     "segment": TaskSpec(
         help="Segment an image with a model that was made by fine-tuning.",

@@ -42,8 +42,16 @@ class LoopConfig:
     patience: int = 0
 
 
-def train(task: Task, config: LoopConfig, say: Callable[[str], None] = print) -> Path:
-    """Train until `steps` or `minutes`, resuming from folder/last.pt. Returns the best checkpoint's path."""
+def train(
+    task: Task,
+    config: LoopConfig,
+    say: Callable[[str], None] = print,
+    finished: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Train until `steps`, `minutes` or `finished`, resuming from folder/last.pt. Returns the best checkpoint's path.
+
+    finished: asked after every step; the last one is validated, as where the steps or minutes end.
+    """
     folder = Path(config.folder)
     folder.mkdir(parents=True, exist_ok=True)
     rank, world = _join_group()
@@ -81,7 +89,8 @@ def train(task: Task, config: LoopConfig, say: Callable[[str], None] = print) ->
             },
         )
 
-    while step < config.steps and time.monotonic() - started < 60 * config.minutes:
+    ending = step >= config.steps or config.minutes <= 0
+    while not ending:
         model.train()
         _set_rate(optimizer, config, step)
         terms = task.loss(step * world + rank)
@@ -95,7 +104,7 @@ def train(task: Task, config: LoopConfig, say: Callable[[str], None] = print) ->
         values = {name: float(value.detach()) for name, value in terms.items()}
         if rank == 0:
             _append(folder / "training.csv", {"step": step, "seconds": spent + time.monotonic() - started, **values})
-        ending = step >= config.steps or time.monotonic() - started >= 60 * config.minutes
+        ending = step >= config.steps or time.monotonic() - started >= 60 * config.minutes or finished()
         if rank == 0 and (step % config.validate_every == 0 or ending):
             scores = _validated(task, averaged)
             _append(folder / "validation.csv", {"step": step, **scores})

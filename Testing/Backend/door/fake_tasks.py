@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from SlicerSynthReg.report.record import RegistrationReport
-from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome
+from SlicerSynthReg.request import FinishNow, Progress, Request, RequestError, TaskOutcome
 from SlicerSynthReg.tasks.parameters import parameter
 from SlicerSynthReg.tasks.table import InputSpec, TaskSpec
 from SlicerSynthReg.worker import main
 
-MANNERS = ("well", "refuse", "crash", "full", "die", "noise", "child", "deaf", "nan")
+MANNERS = ("well", "refuse", "crash", "full", "die", "noise", "child", "deaf", "nan", "long")
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,12 @@ def fake_task(request: Request, workspace: Path, progress: Progress) -> TaskOutc
         progress(0.1, f"child {child.pid}")
     if manner == "deaf":
         time.sleep(60)
-    while time.monotonic() < end:
-        progress(0.5, "computing")
-        time.sleep(0.02)
+    try:
+        while manner == "long" or time.monotonic() < end:
+            progress(0.5, "computing")
+            time.sleep(0.02)
+    except FinishNow:
+        pass
     if manner == "refuse":
         raise RequestError(f"Found {request.inputs['fixed']} unfit, expected better. Replace it.")
     if manner == "crash":
@@ -74,6 +77,8 @@ FAKE = {
         load=lambda: fake_task,
     )
 }
+
+FAKE["finishing"] = dataclasses.replace(FAKE["register"], finishes=True)
 
 if __name__ == "__main__":
     main(FAKE)

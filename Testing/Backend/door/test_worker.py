@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -102,6 +103,20 @@ def test_ping_is_answered_while_a_run_is_under_way_and_cancel_ends_it(raw, reque
     assert [(e["id"], e["kind"]) for e in ended] == [("long", "cancelled"), ("next", "cancelled")]
     assert time.monotonic() - start < 2
     assert [p.name for p in tmp_path.iterdir()] == [PATIENT]
+
+
+def test_a_run_that_can_ends_early_with_its_result_when_it_is_asked_to(client, request_for, tmp_path):
+    request = replace(request_for(manner="long"), task="finishing")
+    assert client.run(request, lambda fraction, text: client.finish()).report["dice_after"] == 0.5
+    assert (tmp_path / "out" / "report.json").is_file()
+    assert client.run(request_for()).outputs, "the next run is not finished by it"
+
+
+def test_a_run_that_cannot_end_early_goes_on(raw, request_for):
+    say(raw, id="1", command="run", request=request_for(seconds=0.5).to_json())
+    hear_until(raw, "progress")
+    say(raw, id="1", command="finish")
+    assert hear_until(raw, "result")["id"] == "1"
 
 
 def test_nonsense_is_answered_and_the_worker_goes_on(raw, request_for):

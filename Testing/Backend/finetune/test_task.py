@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from SlicerSynthReg.request import Cancelled, Request, RequestError
+from SlicerSynthReg.request import Cancelled, FinishNow, Request, RequestError
 from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks import finetune
+from SlicerSynthReg.tasks.finetune_progress import Check, Step, heard
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.write import write_volume
 from SlicerSynthReg.weights.registry import available, read_card
@@ -42,7 +44,7 @@ def few_steps(monkeypatch) -> None:
 def test_a_model_is_learned_listed_and_applied(tmp_path, a_folder_of_blobs, my_models, few_steps):
     told: list[str] = []
     result = asked(tmp_path, a_folder_of_blobs, lambda share, text: told.append(text), learning_rate=0.02)
-    assert sum("loss" in text for text in told) == 12 and any(text.startswith("checked, score") for text in told)
+    assert sum("loss" in text for text in told) == 12 and sum(isinstance(heard(text), Check) for text in told) >= 2
     assert "blobs" in available() and not (my_models / "blobs.training").exists()
     card = read_card("blobs")
     assert card.architecture["labels"] == [2, 5] and not card.synthetic_training_only
@@ -71,8 +73,52 @@ def test_a_stopped_training_goes_on_where_it_was_checked_last(tmp_path, a_folder
     assert "blobs" not in available()
     told: list[str] = []
     asked(tmp_path, a_folder_of_blobs, lambda share, text: told.append(text))
-    steps = [int(text.split()[1]) for text in told if text.startswith("step")]
+    steps = [one.step for text in told if isinstance(one := heard(text), Step)]
     assert steps == list(range(6, 13))
+
+
+def test_a_copy_of_the_examples_elsewhere_goes_on_too(tmp_path, a_folder_of_blobs, my_models, few_steps):
+    def stop(share: float, text: str) -> None:
+        if text.startswith("step 6 "):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        asked(tmp_path, a_folder_of_blobs, stop)
+    shutil.copytree(a_folder_of_blobs, tmp_path / "copy")
+    told: list[str] = []
+    asked(tmp_path, tmp_path / "copy", lambda share, text: told.append(text))
+    assert next(one.step for text in told if isinstance(one := heard(text), Step)) == 6
+
+
+def test_a_training_that_is_finished_early_keeps_its_best_state(tmp_path, a_folder_of_blobs, my_models, few_steps):
+    told: list[str] = []
+
+    def finish(share: float, text: str) -> None:
+        told.append(text)
+        if len([one for one in told if isinstance(heard(one), Step)]) >= 5:
+            raise FinishNow
+
+    result = asked(tmp_path, a_folder_of_blobs, finish, learning_rate=0.02)
+    steps = [one for text in told if isinstance(one := heard(text), Step)]
+    checks = [one for text in told if isinstance(one := heard(text), Check)]
+    assert len(steps) == 5 and checks[-1].step == 5, "its last step is checked like any other"
+    assert result.report["finished_early"] and result.report["scores"]["score"] == pytest.approx(
+        max(one.score for one in checks), abs=6e-4
+    )
+    assert "blobs" in available() and not (my_models / "blobs.training").exists()
+
+
+def test_a_training_finished_before_its_first_step_has_one(tmp_path, a_folder_of_blobs, my_models, few_steps):
+    def finish(share: float, text: str) -> None:
+        raise FinishNow
+
+    assert asked(tmp_path, a_folder_of_blobs, finish).report["steps"] == 1
+
+
+@pytest.mark.parametrize("said", [Step(3, 900, 0.412), Step(1, 2, -1.5), Step(5, 9, float("inf")), Check(40, 0.731)])
+def test_what_it_says_is_heard_again(said):
+    assert heard(str(said)) == said
+    assert heard("writing") is None
 
 
 def test_other_examples_begin_anew(tmp_path, a_folder_of_blobs, my_models, few_steps):
