@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,7 @@ def segment_names(node: slicer.vtkMRMLNode) -> list[str]:
     return [segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())]
 
 
-def layers(node: slicer.vtkMRMLNode, numbers: dict[str, int]) -> list[Layer]:
+def layers(node: slicer.vtkMRMLNode, numbers: Mapping[str, int]) -> list[Layer]:
     """Of a label map one; of a segmentation as many as it keeps, as overlapping segments lie in different ones."""
     if not node.IsA("vtkMRMLSegmentationNode"):
         return [Layer(node.GetImageData(), ijk_to_ras(node), None)]

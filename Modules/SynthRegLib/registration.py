@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Generator
-from pathlib import Path
-from typing import Any, Callable, TypeVar
-
-import slicer
+from typing import Callable
 
 from SlicerSynthReg.request import Progress, Request, RequestError, Result, silent
 from SynthRegLib.inputs import RegistrationNodes, fault, missing
 from SynthRegLib.job import Work
-from SynthRegLib.nodes import write_scene
-from SynthRegLib.results import Registered, load, place
+from SynthRegLib.registered import Registered, load, place
+from SynthRegLib.scene import write_scene
 from SynthRegLib.settings import Settings
-
-_End = TypeVar("_End")
-_INPUTS, _RESULT = "inputs", "result"
+from SynthRegLib.work import at_once, nodes_work
 
 
 def work_for(nodes: RegistrationNodes, settings: Settings) -> Work:
@@ -26,22 +18,13 @@ def work_for(nodes: RegistrationNodes, settings: Settings) -> Work:
     wrong = missing(nodes) or fault(nodes)
     if wrong:
         raise RequestError(wrong)
-    folder = Path(tempfile.mkdtemp(prefix="SynthReg-", dir=slicer.app.temporaryPath))
-
-    def prepare() -> Generator[None, None, Request]:
-        (folder / _INPUTS).mkdir()
-        inputs = yield from write_scene(nodes, folder / _INPUTS)
-        return Request("register_nodes", inputs, str(folder / _RESULT), settings.parameters())
-
-    def loaded(result: Result) -> Any:
-        arrays = load(result, settings.wanted())
-        shutil.rmtree(folder / _INPUTS, ignore_errors=True)
-        for name, path in result.outputs.items():
-            if name.endswith("_array"):
-                Path(path).unlink()
-        return arrays
-
-    return Work(prepare, loaded, lambda arrays: place(nodes, arrays), folder)
+    return nodes_work(
+        "register_nodes",
+        lambda folder: write_scene(nodes, folder),
+        settings.parameters(),
+        lambda result: load(result, settings.wanted()),
+        lambda loaded: place(nodes, loaded),
+    )
 
 
 def register(
@@ -54,20 +37,4 @@ def register(
 
     Raises RequestError (found, expected, remedy); the scene is then as before.
     """
-    work = work_for(nodes, settings)
-    try:
-        progress(0.0, "reading the images")
-        result = run(finished(work.prepare()), progress)
-        return finished(work.place(work.load(result)))
-    except BaseException:
-        shutil.rmtree(work.folder, ignore_errors=True)
-        raise
-
-
-def finished(steps: Generator[None, None, _End]) -> _End:
-    """All steps at once; what they return."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+    return at_once(work_for(nodes, settings), run, progress)

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from SynthRegLib import display, review
-from SynthRegLib.results import Registered
+from SynthRegLib.registered import Registered
 from SynthRegLib.summary import summary
 
 

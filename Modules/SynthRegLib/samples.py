@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from SynthRegLib.inputs import RegistrationNodes
 from SynthRegLib.phantom import Phantom, make_phantom
-from SynthRegLib.registration import finished
+from SynthRegLib.work import finished
 
 NAME = "SynthRegisterPair"
 

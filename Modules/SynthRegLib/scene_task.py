@@ -1,4 +1,4 @@
-"""The task of the worker that knows where Slicer's nodes lie: what nodes.py wrote is brought to the world, registered
+"""The task of the worker that knows where Slicer's nodes lie: what scene.py wrote is brought to the world, registered
 by the backend's own task, and the results are brought back into the nodes' own spaces.
 
 T is the backend's transform, fixed world -> moving world; F and M take the fixed and the moving node's own RAS mm to
@@ -18,17 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
-from SlicerSynthReg.space.grid import Grid, affine_lattice
+from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Affine, Transform
 from SlicerSynthReg.tasks.table import Task
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import read_transform, write_transform
-from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
 from SynthRegLib.placed import Bent, Placed, Straight
+from SynthRegLib.worldfiles import as_vtk, file_name, merged, read_placed
 
 _POINTS_AT_ONCE = 1_000_000
 _SHARE = 0.9
@@ -38,11 +37,11 @@ def register_nodes(request: Request, workspace: Path, progress: Progress, regist
     """`register` on the world's images; .npy files for the nodes beside its own results."""
     folder = Path(request.inputs["scene"]).parent
     scene = json.loads(Path(request.inputs["scene"]).read_text(encoding="utf-8"))
-    fixed, moving = (_placed(scene[role], folder, "scalar") for role in ("fixed", "moving"))
+    fixed, moving = (read_placed(scene[role], folder, "scalar") for role in ("fixed", "moving"))
     world = workspace / "world"
     world.mkdir()
     inputs = _world_inputs(scene, folder, world, fixed, moving)
-    names = {role: f"{_file_name(scene['names'][role])}.nrrd" for role in ("fixed", "moving")}
+    names = {role: f"{file_name(scene['names'][role])}.nrrd" for role in ("fixed", "moving")}
     for role, placed in (("fixed", fixed), ("moving", moving)):
         (world / role).mkdir()
         inputs[role] = str(world / role / names[role])
@@ -59,7 +58,7 @@ def register_nodes(request: Request, workspace: Path, progress: Progress, regist
             arrays[name] = read_volume(workspace / outputs[name], kind, allow_degenerate=True).data[0].numpy()
     for name, values in arrays.items():
         outputs[f"{name}_array"] = f"{name}.npy"
-        np.save(workspace / f"{name}.npy", _as_vtk(values))
+        np.save(workspace / f"{name}.npy", as_vtk(values))
     for name, transform, source, target in (("forward", forward, fixed, moving), ("inverse", inverse, moving, fixed)):
         progress(_SHARE + (0.02 if name == "forward" else 0.06), "placing the results")
         outputs[f"{name}_array"] = f"{name}.npy"
@@ -72,24 +71,6 @@ def register_nodes(request: Request, workspace: Path, progress: Progress, regist
     return TaskOutcome(outputs, {**outcome.report, "placement": placement}, outcome.warnings)
 
 
-def _placed(record: Mapping[str, Any], folder: Path, kind: str) -> Placed:
-    image = read_volume(folder / record["file"], kind, allow_degenerate=kind == "labels")
-    if record.get("numbers") is not None:
-        image = _renumbered(image, record["numbers"])
-    if record["bent"] is None:
-        return Straight(image, np.array(record["parent"]))
-    grid = Grid(tuple(record["bent"]["shape"]), np.array(record["bent"]["affine"]))
-    own = torch.from_numpy(np.load(folder / record["bent"]["to_own"])).reshape(*grid.shape[::-1], 3)
-    return Bent(image, grid, own.permute(3, 2, 1, 0).float() - affine_lattice(grid.affine, grid.shape))
-
-
-def _renumbered(image: Volume, numbers: Mapping[str, int]) -> Volume:
-    data = torch.zeros_like(image.data)
-    for value, number in numbers.items():
-        data[image.data == int(value)] = number
-    return Volume(data, image.grid, "labels", image.name)
-
-
 def _world_inputs(scene: Mapping[str, Any], folder: Path, world: Path, fixed: Placed, moving: Placed) -> dict[str, str]:
     """Labels and masks on their image's grid (of the moving image on their own, where that is one and straight, so
     that they are interpolated once), landmarks as they are, the start as a transform file."""
@@ -99,9 +80,9 @@ def _world_inputs(scene: Mapping[str, Any], folder: Path, world: Path, fixed: Pl
             name = f"{role}_{kind}"
             if name in scene:
                 inputs[name] = str(world / f"{name}.nrrd")
-                layers = [_placed(layer, folder, "labels") for layer in scene[name]]
+                layers = [read_placed(layer, folder, "labels") for layer in scene[name]]
                 own = role == "moving" and len(layers) == 1 and isinstance(layers[0], Straight)
-                write_volume(_merged(layers, layers[0].grid if own else image.grid), inputs[name], derived=False)
+                write_volume(merged(layers, layers[0].grid if own else image.grid), inputs[name], derived=False)
         if f"{role}_landmarks" in scene:
             inputs[f"{role}_landmarks"] = str(folder / scene[f"{role}_landmarks"])
     if "initial_transform" in scene:
@@ -118,15 +99,6 @@ def best_affine(here: np.ndarray, there: np.ndarray) -> Affine:
     homogeneous = np.concatenate([here, np.ones((len(here), 1))], axis=1)
     rows = np.linalg.lstsq(homogeneous, there, rcond=None)[0]
     return Affine(np.vstack([rows.T, [0.0, 0.0, 0.0, 1.0]]))
-
-
-def _merged(layers: list[Placed], grid: Grid) -> Volume:
-    """Where segments overlap, the later layer wins."""
-    data = torch.zeros((1, *grid.shape), dtype=torch.int32)
-    for layer in layers:
-        seen = layer.seen(grid).data
-        data = torch.where(seen != 0, seen, data)
-    return Volume(data, grid, "labels")
 
 
 def _displacements(
@@ -148,14 +120,3 @@ def _displacements(
 def _lattice_points(grid: Grid, start: int, stop: int) -> np.ndarray:
     """(stop - start, 3) RAS mm of the voxels numbered so, i running fastest."""
     return grid.index_to_world(np.stack(np.unravel_index(np.arange(start, stop), grid.shape, order="F"), axis=1))
-
-
-def _as_vtk(values: np.ndarray) -> np.ndarray:
-    """(I, J, K) -> (K, J, I), contiguous, as vtkImageData stores it."""
-    return np.ascontiguousarray(values.transpose(2, 1, 0))
-
-
-def _file_name(name: str) -> str:
-    """A node's name as a file's, which the report shows."""
-    kept = "".join(c if c.isalnum() or c in " -_." else "_" for c in name).strip(" .")
-    return kept[:80] or "image"

@@ -1,4 +1,4 @@
-"""`python -m SynthRegLib.scene_worker`: the backend's worker with one more task, for pairs of nodes.
+"""`python -m SynthRegLib.scene_worker`: the backend's worker with tasks X_nodes, which do X to nodes of the scene.
 
 Imports no torch before a request comes.
 """
@@ -10,22 +10,30 @@ from functools import partial
 from SlicerSynthReg.tasks.table import TASKS, InputSpec, Task, TaskSpec
 from SlicerSynthReg.worker import main
 
+_ON_NODES = ("register", "contrast", "healthy", "context")
 
-def register_nodes_spec(register: Task | None = None) -> TaskSpec:
-    """The task; `register` takes the place of the backend's own registration."""
+
+def nodes_spec(name: str, task: Task | None = None) -> TaskSpec:
+    """The task `name` of the backend on nodes; `task` takes the place of the backend's own."""
+    spec = TASKS[name]
 
     def load() -> Task:
-        from SynthRegLib.scene_task import register_nodes
+        own = task or spec.load()
+        if name == "register":
+            from SynthRegLib.scene_task import register_nodes
 
-        return partial(register_nodes, register=register or TASKS["register"].load())
+            return partial(register_nodes, register=own)
+        from SynthRegLib.image_task import derive_nodes
+
+        return partial(derive_nodes, name=name, task=own)
 
     return TaskSpec(
-        help="Align two volumes of Slicer's scene, under whatever transforms they lie.",
-        inputs={"scene": InputSpec("scene.json, as SynthRegLib.nodes writes it.", required=True)},
-        parameters=TASKS["register"].parameters,
+        help=f"{spec.help} On nodes of Slicer's scene, under whatever transforms they lie.",
+        inputs={"scene": InputSpec("scene.json, as SynthRegLib.scene or SynthRegLib.nodes writes it.", required=True)},
+        parameters=spec.parameters,
         load=load,
     )
 
 
 if __name__ == "__main__":
-    main({**TASKS, "register_nodes": register_nodes_spec()})
+    main({**TASKS, **{f"{name}_nodes": nodes_spec(name) for name in _ON_NODES}})

@@ -19,13 +19,14 @@ from SynthRegLib.inputs import RegistrationNodes, fault, missing
 from SynthRegLib.job import Job, Listener
 from SynthRegLib.parameters import NODE_NAMES, SynthRegisterParameterNode, nodes_of, settings_of
 from SynthRegLib.phantom import make_phantom
-from SynthRegLib.registration import finished, register, work_for
-from SynthRegLib.results import Registered
+from SynthRegLib.registered import Registered
+from SynthRegLib.registration import register, work_for
 from SynthRegLib.resultview import ResultView
 from SynthRegLib.samples import add_sample, register_sample
 from SynthRegLib.settings import Preset, Settings, model_note
 from SynthRegLib.texts import acknowledgement, help_text
 from SynthRegLib.warm import WarmWorker
+from SynthRegLib.work import finished
 
 from SlicerSynthReg.request import Progress, RequestError, silent
 

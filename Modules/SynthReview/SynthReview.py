@@ -12,9 +12,9 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 from SynthRegLib.phantom import make_phantom
-from SynthRegLib.registration import finished
 from SynthRegLib.review import Mode, SynthReviewParameterNode, show
 from SynthRegLib.samples import add_sample
+from SynthRegLib.work import finished
 from SynthReviewLib.comparepanel import ComparePanel
 from SynthReviewLib.qualitypanel import QualityPanel
 from SynthReviewLib.readingpanel import ReadingPanel

@@ -45,8 +45,8 @@ def measure(shots: Path | None, sample_mm: float) -> dict[str, str]:
         keep(panel.screenshot, "panel-idle")
         from SynthRegLib import display
         from SynthRegLib.phantom import make_phantom
-        from SynthRegLib.registration import finished
         from SynthRegLib.samples import add_sample
+        from SynthRegLib.work import finished
 
         nodes = finished(add_sample(make_phantom(sample_mm)))
         panel.select("fixedSelector", nodes.fixed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from SynthRegLib.scene_worker import register_nodes_spec
+from SynthRegLib.scene_worker import nodes_spec
 
 from SlicerSynthReg.request import Progress, Request, Result
 from SlicerSynthReg.run import run
@@ -12,7 +12,7 @@ from Testing.Slicer.answers import answering
 
 def running(answer: Transform):
     """What takes the place of WorkerClient.run: the door in this process, knowing only the known map."""
-    tasks = {"register_nodes": register_nodes_spec(answering(answer))}
+    tasks = {"register_nodes": nodes_spec("register", answering(answer))}
 
     def door(request: Request, progress: Progress) -> Result:
         return run(request, progress, tasks)

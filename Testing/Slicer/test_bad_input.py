@@ -10,10 +10,11 @@ import pytest
 import slicer
 import vtk
 from SynthRegLib.inputs import RegistrationNodes, fault, missing
-from SynthRegLib.registration import finished, register, work_for
-from SynthRegLib.results import load, place
-from SynthRegLib.scene_worker import register_nodes_spec
+from SynthRegLib.registered import load, place
+from SynthRegLib.registration import register, work_for
+from SynthRegLib.scene_worker import nodes_spec
 from SynthRegLib.settings import Device, Settings
+from SynthRegLib.work import finished
 
 from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.run import run
@@ -37,7 +38,7 @@ def moving():
 
 def by_the_backend(request, progress):
     """The true registration, up to the point where it refuses."""
-    return run(request, progress, {**TASKS, "register_nodes": register_nodes_spec()})
+    return run(request, progress, {**TASKS, "register_nodes": nodes_spec("register")})
 
 
 def trace() -> tuple[set[str], set[Path]]:
@@ -158,16 +159,16 @@ def test_no_memory_is_said_plainly(fixed, moving):
     def no_memory(request, workspace, progress):
         raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    tasks = {"register_nodes": register_nodes_spec(no_memory)}
+    tasks = {"register_nodes": nodes_spec("register", no_memory)}
     text = refused(RegistrationNodes(fixed, moving), door=lambda request, progress: run(request, progress, tasks))
     assert text.startswith("Found too little memory") and "preset fast" in text
 
 
 def test_an_error_while_placing_takes_back_what_was_placed(fixed, moving, monkeypatch):
-    from SynthRegLib import results
+    from SynthRegLib import registered
 
     before = trace()
-    monkeypatch.setitem(results._MAKERS, "inverse", lambda *given: 1 / 0)
+    monkeypatch.setitem(registered._MAKERS, "inverse", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         register(RegistrationNodes(fixed, moving), Settings(), running(known_map()))
     assert trace() == before

@@ -11,9 +11,11 @@ import slicer
 import vtk
 from scipy.ndimage import map_coordinates
 from SynthRegLib.inputs import RegistrationNodes
-from SynthRegLib.nodes import NodeChanged, write_scene
-from SynthRegLib.registration import finished, register
+from SynthRegLib.nodes import NodeChanged
+from SynthRegLib.registration import register
+from SynthRegLib.scene import write_scene
 from SynthRegLib.settings import Settings
+from SynthRegLib.work import finished
 
 from SlicerSynthReg.request import Request
 from SlicerSynthReg.space.transform import Affine
@@ -51,11 +53,11 @@ def inner_inputs(nodes: RegistrationNodes, wanted: str, read):
         found.append(read(request.inputs[wanted]))
         return answering(STILL)(request, workspace, progress)
 
-    from SynthRegLib.scene_worker import register_nodes_spec
+    from SynthRegLib.scene_worker import nodes_spec
 
     from SlicerSynthReg.run import run
 
-    tasks = {"register_nodes": register_nodes_spec(spying)}
+    tasks = {"register_nodes": nodes_spec("register", spying)}
     register(nodes, Settings(), lambda request, progress: run(request, progress, tasks))
     return found[0]
 

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from SynthRegLib.scene_worker import register_nodes_spec
+from SynthRegLib.scene_worker import nodes_spec
 
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
 from SlicerSynthReg.worker import main
@@ -36,4 +36,4 @@ def register(request: Request, workspace: Path, progress: Progress) -> TaskOutco
 
 
 if __name__ == "__main__":
-    main({"register_nodes": register_nodes_spec(register)})
+    main({"register_nodes": nodes_spec("register", register)})

@@ -31,8 +31,8 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 def test_a_user_registers_the_sample_and_sees_it(shots):
     with opened("SynthRegister") as panel:
         from SynthRegLib.phantom import make_phantom
-        from SynthRegLib.registration import finished
         from SynthRegLib.samples import add_sample
+        from SynthRegLib.work import finished
 
         panel.screenshot(shots / "panel-idle.png")
         nodes = finished(add_sample(make_phantom(float(os.environ.get("SYNTHREG_SAMPLE_MM", "4.0")))))
@@ -82,9 +82,9 @@ def test_the_modules_own_test_passes():
 def test_register_in_a_script_without_a_window(tmp_path):
     with opened("SynthRegister", main_window=False) as panel:
         from SynthRegLib.phantom import make_phantom
-        from SynthRegLib.registration import finished
         from SynthRegLib.samples import add_sample
         from SynthRegLib.settings import Preset, Settings
+        from SynthRegLib.work import finished
 
         nodes = finished(add_sample(make_phantom(5.0)))
         heard = []
