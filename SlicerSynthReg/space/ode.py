@@ -14,6 +14,8 @@ from fractions import Fraction
 import torch
 
 Field = Callable[[torch.Tensor, float], torch.Tensor]
+Linear = Callable[[torch.Tensor, torch.Tensor], None]
+"""(x, out): writes A x into `out`."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,22 @@ DORMAND_PRINCE = _tableau(
 )
 FOURTH_ORDER = _numbers("5179/57600 0 7571/16695 393/640 -92097/339200 187/2100 1/40")
 """Step weights of the pair's second, fourth-order answer on the stages of `DORMAND_PRINCE`."""
+DIFFERENCE = tuple(fifth - fourth for fifth, fourth in zip(DORMAND_PRINCE.b, FOURTH_ORDER))
+
+
+def _in_powers(weights: tuple[Fraction, ...], tableau: Tableau) -> tuple[Fraction, ...]:
+    """What the sum of weights k is for dx/dt = A x: the weights of h A x, (h A)^2 x and so on, b a^(n - 1) 1."""
+    stages = [Fraction(1)] * len(tableau.c)
+    found = []
+    for _ in tableau.c:
+        found.append(sum((w * s for w, s in zip(weights, stages)), Fraction(0)))
+        stages = [sum((w * s for w, s in zip(row, stages)), Fraction(0)) for row in tableau.a]
+    return tuple(found)
+
+
+STEP_IN_POWERS = (Fraction(1), *_in_powers(DORMAND_PRINCE.b, DORMAND_PRINCE)[:-1])
+ERROR_IN_POWERS = (Fraction(0), *_in_powers((*DIFFERENCE[:-1], Fraction(0)), DORMAND_PRINCE)[:-1])
+"""Weights of (h A)^n x in a step for dx/dt = A x, and in the difference but for its last stage, A x after the step."""
 ADAMS = _numbers("55/24 -59/24 37/24 -9/24")
 """Weights of the last four slopes, the newest first."""
 
@@ -112,19 +130,83 @@ def integrate_adaptively(
     (end - start) / fewest_steps: where f has a limit of stability, as a PDE's CFL number, it goes there.
     Errors: ArithmeticError where no step is short enough (f or x is not finite, or the solution escapes).
     """
+    return _adaptively(_ByStages(f, x, start), start, end, fewest_steps, rtol, atol)
+
+
+def integrate_linear(
+    a: Linear, x: torch.Tensor, end: float = 1.0, fewest_steps: int = 1, rtol: float = 1e-4, atol: float = 1e-6
+) -> AdaptiveSolution:
+    """x(end) for dx/dt = A x with A constant: the same steps as `integrate_adaptively`, several times cheaper.
+
+    a(x, out) writes A x into `out`. x: (B, ...), float32 or float64. There each stage is a polynomial in h A of x, so
+    that both orders and their difference are sums over x, A x, A^2 x ..., taken at once. No gradients.
+    """
+    with torch.no_grad():
+        return _adaptively(_ByPowers(a, x), 0.0, end, fewest_steps, rtol, atol)
+
+
+class _ByStages:
+    """Steps from x, stage by stage; `first`: the slope there."""
+
+    def __init__(self, f: Field, x: torch.Tensor, t: float) -> None:
+        self._f = f
+        self.x = x
+        self._first = f(x, t)
+
+    def attempt(self, t: float, h: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """x after the step, and the difference between both orders."""
+        self._k = _slopes(self._f, self.x, t, h, DORMAND_PRINCE, self._first)
+        self._new = _added(self.x, h, DORMAND_PRINCE.b, self._k)
+        with torch.no_grad():
+            return self._new, _added(torch.zeros_like(self.x), h, DIFFERENCE, self._k)
+
+    def accept(self) -> None:
+        self.x, self._first = self._new, self._k[-1]
+
+
+class _ByPowers:
+    """The same for dx/dt = A x. powers: x, A x ... A^6 x."""
+
+    def __init__(self, a: Linear, x: torch.Tensor) -> None:
+        self._a = a
+        self._powers = x.new_zeros((len(DORMAND_PRINCE.b), *x.shape))
+        self._powers[0] = x
+        self._a(self._powers[0], self._powers[1])
+        self._slope = torch.zeros_like(x)
+
+    @property
+    def x(self) -> torch.Tensor:
+        return self._powers[0]
+
+    def attempt(self, t: float, h: float) -> tuple[torch.Tensor, torch.Tensor]:
+        powers = self._powers
+        for n in range(2, len(powers)):
+            self._a(powers[n - 1], powers[n])
+        amounts = [[float(weight) * h**n for n, weight in enumerate(row)] for row in (STEP_IN_POWERS, ERROR_IN_POWERS)]
+        both = (powers.new_tensor(amounts) @ powers.flatten(1)).view(2, *powers.shape[1:])
+        self._new = both[0]
+        self._a(self._new, self._slope)
+        return self._new, both[1].add_(self._slope, alpha=h * float(DIFFERENCE[-1]))
+
+    def accept(self) -> None:
+        self._powers[0], self._powers[1] = self._new, self._slope
+
+
+def _adaptively(
+    way: _ByStages | _ByPowers, start: float, end: float, fewest_steps: int, rtol: float, atol: float
+) -> AdaptiveSolution:
+    """Steps of `way`, as long as the tolerance lets them be."""
     longest = (end - start) / fewest_steps
     t, h = start, longest
-    first = f(x, t)
-    accepted, rejected, evaluations = 0, 0, 1
+    accepted, rejected = 0, 0
     while abs(end - t) > 1e-12 * abs(end - start):
         last = abs(end - t) <= abs(h) * (1 + 1e-9)
         h = end - t if last else h
-        k = _slopes(f, x, t, h, DORMAND_PRINCE, first)
-        evaluations += len(k) - 1
-        new = _added(x, h, DORMAND_PRINCE.b, k)
-        error = _error(x, new, h, k, rtol, atol)
+        new, difference = way.attempt(t, h)
+        error = _error(way.x, new, difference, rtol, atol)
         if error <= 1:
-            t, x, first = (end if last else t + h), new, k[-1]
+            t = end if last else t + h
+            way.accept()
             accepted += 1
         else:
             rejected += 1
@@ -132,16 +214,15 @@ def integrate_adaptively(
         h = math.copysign(min(abs(h) * min(10.0 if error <= 1 else 0.9, max(0.1, growth)), abs(longest)), longest)
         if abs(h) < 1e-12 * abs(end - start):
             raise ArithmeticError(f"Found no step short enough at t = {t:g}, expected a bounded solution.")
-    return AdaptiveSolution(x, accepted, rejected, evaluations)
+    return AdaptiveSolution(way.x, accepted, rejected, 1 + (len(DORMAND_PRINCE.b) - 1) * (accepted + rejected))
 
 
-def _error(x: torch.Tensor, new: torch.Tensor, h: float, k: list[torch.Tensor], rtol: float, atol: float) -> float:
+def _error(x: torch.Tensor, new: torch.Tensor, difference: torch.Tensor, rtol: float, atol: float) -> float:
     """Largest over the batch of the scaled difference between both orders; infinite if it is no number."""
     with torch.no_grad():
-        weights = tuple(high - low for high, low in zip(DORMAND_PRINCE.b, FOURTH_ORDER))
-        difference = _added(torch.zeros_like(x), h, weights, k)
-        scaled = difference / (atol + rtol * torch.maximum(x.abs(), new.abs()))
-        error = float(scaled.flatten(min(1, x.ndim - 1)).pow(2).mean(-1).max().sqrt())
+        scaled = difference / torch.maximum(x.abs(), new.abs()).mul_(rtol).add_(atol)
+        rows = scaled.flatten(min(1, x.ndim - 1))
+        error = float(torch.linalg.vector_norm(rows, dim=-1).max()) / math.sqrt(rows.shape[-1])
     return error if math.isfinite(error) else math.inf
 
 

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from SlicerSynthReg.space.ode import ADAMS, DORMAND_PRINCE, FOURTH_ORDER, TABLEAUS, integrate, integrate_adaptively
+from SlicerSynthReg.space.ode import (
+    ADAMS,
+    DORMAND_PRINCE,
+    ERROR_IN_POWERS,
+    FOURTH_ORDER,
+    STEP_IN_POWERS,
+    TABLEAUS,
+    integrate,
+    integrate_adaptively,
+    integrate_linear,
+)
 
 
 def growing(x: torch.Tensor, t: float) -> torch.Tensor:
@@ -150,6 +160,33 @@ def test_each_step_costs_one_evaluation_a_stage():
         integrate(counted, torch.ones(1), steps=3, method=method)
         assert len(times) == 3 * len(tableau.c)
         assert times[0] == 0
+
+
+@pytest.fixture
+def turning_and_fading() -> torch.Tensor:
+    """(6, 6): eigenvalues off both axes, so that neither a sign nor an order of products can cancel."""
+    generator = torch.Generator().manual_seed(0)
+    random = torch.rand(6, 6, dtype=torch.float64, generator=generator)
+    return 4 * (random - random.T) - 5 * random @ random.T
+
+
+@pytest.mark.parametrize(("rtol", "fewest"), [(1e-3, 1), (1e-8, 1), (1e-3, 40)])
+def test_in_powers_of_a_constant_matrix_the_pair_takes_the_very_same_steps(turning_and_fading, rtol, fewest):
+    matrix = turning_and_fading
+    x0 = torch.linspace(-1, 2, 18, dtype=torch.float64).view(3, 6)
+    found = integrate_linear(lambda x, out: torch.mm(x, matrix.T, out=out), x0, 1.5, fewest, rtol, 1e-9)
+    peer = integrate_adaptively(lambda x, t: x @ matrix.T, x0, 0.0, 1.5, fewest, rtol, 1e-9)
+    assert (found.accepted, found.rejected) == (peer.accepted, peer.rejected)
+    assert found.evaluations == peer.evaluations
+    assert torch.allclose(found.x, peer.x, rtol=0, atol=1e-11)
+    exact_x = x0 @ torch.linalg.matrix_exp(1.5 * matrix).T
+    assert torch.allclose(found.x, exact_x, rtol=0, atol=100 * rtol) and not torch.allclose(x0, exact_x, atol=0.3)
+
+
+def test_its_weights_are_the_exponential_s_to_fifth_order_and_their_sums_those_of_the_stages():
+    assert [float(w * math.factorial(n)) for n, w in enumerate(STEP_IN_POWERS[:6])] == [1.0] * 6
+    assert STEP_IN_POWERS[6] * 600 == 1
+    assert ERROR_IN_POWERS[1] == FOURTH_ORDER[-1] == sum(DORMAND_PRINCE.b) - sum(FOURTH_ORDER[:-1])
 
 
 def test_an_unknown_solver_is_refused():

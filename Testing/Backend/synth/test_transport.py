@@ -164,6 +164,35 @@ def test_no_step_exceeds_the_cfl_limit_and_each_row_has_its_own_time():
         assert torch.allclose(alone.advance(p[row : row + 1], times[row : row + 1]).x[0], found.x[row], atol=2e-3)
 
 
+def test_the_stencil_of_a_box_says_what_the_equation_says_anywhere():
+    """A domain in a corner, another one elsewhere: slopes from the faces, and all that lies outside stays as it is."""
+    generator = torch.Generator().manual_seed(0)
+    domain = torch.zeros(2, 9, 8, 7, dtype=torch.bool)
+    domain[0, 6:, 5:, 4:] = domain[1, 2:8, 1:3, 3:7] = True
+    velocity = random_flow(torch.ones(2, 9, 9, 9, dtype=torch.bool))
+    velocity = (velocity[0][:, :, :8, :7], velocity[1][:, :, :, :7], velocity[2][:, :, :8, :8])
+    diffusion, p = (torch.rand(2, 9, 8, 7, generator=generator) for _ in range(2))
+    transport = Transport.of(velocity, diffusion, domain)
+    expected = torch.zeros_like(p)
+    for axis, (near, far) in enumerate(zip(transport.to_near, transport.to_far)):
+        n, dim = p.shape[1 + axis], 1 + axis
+        step = p.diff(dim=dim)
+        expected.narrow(dim, 0, n - 1).add_(near * step)
+        expected.narrow(dim, 1, n - 1).sub_(far * step)
+    assert torch.allclose(transport.slope(p), expected, atol=1e-5) and expected[1, :, 1].abs().max() > 0.1
+    found = transport.advance(p, torch.tensor([0.3, 0.3])).x
+    assert torch.equal(found[~domain], p[~domain]) and not torch.equal(found[domain], p[domain])
+
+
+def test_without_an_open_face_nothing_moves():
+    domain = torch.zeros(1, 4, 4, 4, dtype=torch.bool)
+    domain[0, 2, 2, 2] = True
+    transport = Transport.of(still((4, 4, 4)), torch.ones(1, 4, 4, 4), domain)
+    assert float(transport.rates()) == 0
+    p = torch.rand(1, 4, 4, 4)
+    assert torch.equal(transport.advance(p, torch.ones(1)).x, p)
+
+
 def test_it_agrees_with_scipy_on_the_same_equation():
     """The same scheme written voxel by voxel, integrated by SciPy's RK45."""
     from scipy.integrate import solve_ivp
