@@ -20,7 +20,8 @@ from SlicerSynthReg.report.html import write_page
 from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome, shown_name
 from SlicerSynthReg.space.transform import Transform
 from SlicerSynthReg.tasks.context_frame import Frame, bring, build_frame, likeness, on_frame
-from SlicerSynthReg.tasks.context_inputs import PairPaths, find_pairs, read_pairs, wanted_labels
+from SlicerSynthReg.tasks.context_inputs import read_pairs, wanted_labels
+from SlicerSynthReg.tasks.context_pairs import PairPaths, find_pairs
 from SlicerSynthReg.tasks.context_parameters import PLANES, ContextParameters
 from SlicerSynthReg.tasks.device import chosen_device
 from SlicerSynthReg.tasks.model import context_card

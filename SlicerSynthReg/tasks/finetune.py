@@ -24,7 +24,8 @@ from SlicerSynthReg.methods.finetune.model import METHOD, FineTuned, FineTunedCo
 from SlicerSynthReg.report.curves import plot_training
 from SlicerSynthReg.request import FinishNow, Progress, Request, RequestError, TaskOutcome, fingerprint
 from SlicerSynthReg.space.voting import resample_labels
-from SlicerSynthReg.tasks.context_inputs import Pair, PairPaths, find_pairs, read_pairs, wanted_labels
+from SlicerSynthReg.tasks.context_inputs import Pair, read_pairs, wanted_labels
+from SlicerSynthReg.tasks.context_pairs import LabelName, PairPaths, find_pairs, read_legend
 from SlicerSynthReg.tasks.device import chosen_device
 from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters
 from SlicerSynthReg.tasks.finetune_progress import Check, Step
@@ -86,7 +87,8 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
     )
     best = train(task, loop, told.check, lambda: told.finish)
     state = torch.load(best, weights_only=True, map_location="cpu")
-    card = _card(parameters, model.config, spacing, len(known), state["scores"], known is not left_out)
+    legend = read_legend(Path(request.inputs["examples"]))
+    card = _card(parameters, model.config, spacing, len(known), state["scores"], known is not left_out, legend)
     save_model(card, state["model"], models)
     outputs = {"card": f"{card.name}.json", "curve": "training.png", "log": "training.csv", "checks": "validation.csv"}
     shutil.copy(models / outputs["card"], workspace / outputs["card"])
@@ -219,6 +221,7 @@ def _card(
     trained_on: int,
     scores: dict[str, float],
     apart: bool,
+    legend: dict[int, LabelName],
 ) -> Card:
     judged = "volumes left out of training" if apart else "volumes that it was trained on"
     return Card(
@@ -236,4 +239,5 @@ def _card(
         scores={f"dice, {judged}": scores},
         measured_with="synthreg finetune",
         synthetic_training_only=False,
+        legend={str(value): asdict(legend[value]) for value in config.labels if value in legend},
     )

@@ -75,7 +75,7 @@ def _contrast() -> Task:
 
 
 def _files_of_examples(inputs: Mapping[str, str]) -> list[Path]:
-    from SlicerSynthReg.tasks.context_inputs import find_pairs
+    from SlicerSynthReg.tasks.context_pairs import find_pairs
 
     source = Path(inputs["examples"])
     pairs = [] if source.is_dir() else find_pairs(source)

@@ -14,17 +14,10 @@ from SlicerSynthReg.volume.dicom import read_dicom
 from SlicerSynthReg.volume.itk import read_itk
 from SlicerSynthReg.volume.nifti import read_nifti
 from SlicerSynthReg.volume.raster import Frame
+from SlicerSynthReg.volume.suffixes import SUFFIXES
 from SlicerSynthReg.volume.volume import KINDS, Volume, VolumeError
 
-_READERS = {
-    ".nii.gz": read_nifti,
-    ".nii": read_nifti,
-    ".nrrd": read_itk,
-    ".nhdr": read_itk,
-    ".mha": read_itk,
-    ".mhd": read_itk,
-}
-SUFFIXES = tuple(_READERS)
+_READERS = {suffix: read_nifti if suffix.startswith(".nii") else read_itk for suffix in SUFFIXES}
 _DAMAGE = (
     OSError,
     EOFError,

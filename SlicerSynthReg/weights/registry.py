@@ -22,7 +22,8 @@ class WeightsError(RuntimeError):
 
 @dataclass(frozen=True)
 class Card:
-    """What one model is, was trained on, is for, and how well it did."""
+    """What one model is, was trained on, is for, and how well it did. legend: label value -> name, color (0 to 1) and
+    terminology, where the examples told them."""
 
     name: str
     method: str
@@ -38,6 +39,7 @@ class Card:
     scores: dict[str, Any] = field(default_factory=dict)
     measured_with: str = ""
     synthetic_training_only: bool = True
+    legend: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def file(self) -> str:

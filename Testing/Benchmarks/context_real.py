@@ -15,7 +15,7 @@ from statistics import mean
 
 from SlicerSynthReg.request import Request
 from SlicerSynthReg.run import run
-from SlicerSynthReg.tasks.context_inputs import PairPaths, find_pairs
+from SlicerSynthReg.tasks.context_pairs import PairPaths, find_pairs
 
 
 def linked(pairs: list[PairPaths], folder: Path) -> Path:

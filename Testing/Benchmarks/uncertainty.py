@@ -21,7 +21,8 @@ from SlicerSynthReg.methods.uncertainty.models import KINDS, Segmenter, Uncertai
 from SlicerSynthReg.methods.uncertainty.ranking import FINDING, RULES, CaseDoubt, ranked
 from SlicerSynthReg.nets.unet import UNetConfig
 from SlicerSynthReg.synth.annotators import AnnotatorConfig, annotate, draw_annotations
-from SlicerSynthReg.tasks.context_inputs import find_pairs, read_pairs
+from SlicerSynthReg.tasks.context_inputs import read_pairs
+from SlicerSynthReg.tasks.context_pairs import find_pairs
 from SlicerSynthReg.volume.intensity import unit_intensities
 
 SIDE = 32

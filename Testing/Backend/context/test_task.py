@@ -13,6 +13,7 @@ import torch
 from SlicerSynthReg.request import Request, RequestError
 from SlicerSynthReg.run import result_hash, run
 from SlicerSynthReg.tasks import context_frame
+from SlicerSynthReg.tasks.context_pairs import LEGEND, LabelName, find_pairs, read_legend, write_legend
 from SlicerSynthReg.tasks.model import CONTEXT_MODEL
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
@@ -182,3 +183,23 @@ def test_more_labels_than_memory_holds_are_refused_before_the_work(
     monkeypatch.setattr(context_frame, "psutil", little)
     with pytest.raises(RequestError, match="Found 2 labels in 3 examples, which need .* Name fewer labels"):
         asked(tmp_path, a_folder_of_examples, an_oblique_target[0], spacing_mm=2.4)
+
+
+def test_a_segmentation_as_slicer_saves_it_belongs_to_the_image_of_its_name(tmp_path, a_head):
+    image, labels = a_head(np.zeros(3), 5.0)
+    write_volume(image, tmp_path / "anna.nrrd")
+    write_volume(labels, tmp_path / "anna_label.seg.nrrd")
+    for name, volume in (("images/bob.nrrd", image), ("labels/bob.seg.nrrd", labels)):
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_volume(volume, tmp_path / "folder" / name)
+    [beside], [below] = find_pairs(tmp_path), find_pairs(tmp_path / "folder")
+    assert (beside.name, beside.output.name) == ("anna", "anna_label.seg.nrrd")
+    assert (below.name, below.output.name) == ("bob", "bob.seg.nrrd")
+
+
+def test_what_the_labels_are_called_is_read_beside_the_examples(tmp_path):
+    legend = {3: LabelName("hippocampus", (1.0, 0.5, 0.0), "a~b~c"), 1: LabelName("head", (0.0, 0.0, 1.0))}
+    write_legend(legend, tmp_path / LEGEND)
+    assert read_legend(tmp_path) == legend == read_legend(tmp_path / "table.csv")
+    (tmp_path / LEGEND).write_text('{"3": "hippocampus"}')
+    assert read_legend(tmp_path) == {}

@@ -9,6 +9,7 @@ import pytest
 from SlicerSynthReg.request import Cancelled, FinishNow, Request, RequestError
 from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks import finetune
+from SlicerSynthReg.tasks.context_pairs import LEGEND, LabelName, write_legend
 from SlicerSynthReg.tasks.finetune_progress import Check, Step, heard
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.write import write_volume
@@ -43,11 +44,15 @@ def few_steps(monkeypatch) -> None:
 
 def test_a_model_is_learned_listed_and_applied(tmp_path, a_folder_of_blobs, my_models, few_steps):
     told: list[str] = []
+    write_legend(
+        {5: LabelName("bright ball", (1.0, 0.0, 0.0)), 9: LabelName("none", (0, 0, 0))}, a_folder_of_blobs / LEGEND
+    )
     result = asked(tmp_path, a_folder_of_blobs, lambda share, text: told.append(text), learning_rate=0.02)
     assert sum("loss" in text for text in told) == 12 and sum(isinstance(heard(text), Check) for text in told) >= 2
     assert "blobs" in available() and not (my_models / "blobs.training").exists()
     card = read_card("blobs")
     assert card.architecture["labels"] == [2, 5] and not card.synthetic_training_only
+    assert card.legend == {"5": {"name": "bright ball", "color": [1.0, 0.0, 0.0], "terminology": ""}}
     assert result.report["trained_on"] == 2 and result.report["left_out"] == 1
     assert set(result.outputs) == {"card", "curve", "log", "checks"}
     image, labels = blobs(9, spacing=0.8)
