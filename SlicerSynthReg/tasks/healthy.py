@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.ndimage import label
 
-from SlicerSynthReg.methods.synthmorph.model import SynthMorph
-from SlicerSynthReg.methods.una.model import UNA
 from SlicerSynthReg.report.figure import png_bytes
 from SlicerSynthReg.report.healthy import HealthyReport, healthy_page
 from SlicerSynthReg.report.healthy_picture import healthy_picture
@@ -22,6 +19,7 @@ from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.tasks.device import chosen_device
 from SlicerSynthReg.tasks.healing import Healed, HealingConfig, detailed, heal, other_side
 from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
+from SlicerSynthReg.tasks.loaded import healthy_network, registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
 from SlicerSynthReg.tasks.model import chosen_card, healthy_card
 from SlicerSynthReg.tasks.parameters import recorded
@@ -29,7 +27,6 @@ from SlicerSynthReg.tasks.stopwatch import Stopwatch
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
-from SlicerSynthReg.weights.registry import read_card
 
 FINE_MM = 1.0
 CONFIDENT = 0.1
@@ -52,12 +49,11 @@ def healthy_task(request: Request, workspace: Path, progress: Progress) -> TaskO
         replace_nonfinite=parameters.replace_nonfinite,
         interpolate_gaps=parameters.interpolate_gaps,
     )
-    brains = chosen_card(None)
     config = HealingConfig(parameters.modality, parameters.mirror, chosen_device(parameters.device).type)
     watch.end()
     healed = heal(
-        _una(card.name),
-        _brains(brains.name) if brains else None,
+        healthy_network(card),
+        registration_network(chosen_card(None)),
         card.spacing_mm,
         scan,
         config,
@@ -77,17 +73,6 @@ def healthy_task(request: Request, workspace: Path, progress: Progress) -> TaskO
     (workspace / "healthy.json").write_text(json.dumps(dataclasses.asdict(report), indent=2) + "\n", encoding="utf-8")
     outputs |= {"picture": "picture.png", "page": "report.html", "record": "healthy.json"}
     return TaskOutcome(outputs, dataclasses.asdict(report), list(healed.warnings))
-
-
-@lru_cache(maxsize=2)
-def _una(name: str) -> UNA:
-    """Kept between the requests of one worker, as the next."""
-    return UNA.load(read_card(name))
-
-
-@lru_cache(maxsize=1)
-def _brains(name: str) -> SynthMorph:
-    return SynthMorph.load(read_card(name))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -42,6 +42,15 @@ class RegisterParameters:
     )
     refine: bool = parameter(bool, True, "Refine the network's answer on this pair.")
     affine_only: bool = parameter(bool, False, "Stop after the affine stage.")
+    through_healthy: str = parameter(
+        str,
+        "none",
+        "Which brain is diseased: its healthy reconstruction is aligned in its place, and the scan itself is moved.",
+        choices=("none", "fixed", "moving", "both"),
+    )
+    healthy_model: str | None = parameter(
+        str, None, "Name of the model that reconstructs, with through-healthy; default: the one that ships."
+    )
     device: str = parameter(
         str,
         "auto",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -13,7 +12,6 @@ import torch
 from SlicerSynthReg.evaluate.landmarks import target_error
 from SlicerSynthReg.evaluate.overlap import overlap
 from SlicerSynthReg.evaluate.regularity import inverse_consistency, jacobian_map, regularity
-from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.report.html import write_page
 from SlicerSynthReg.report.page import registration_page
 from SlicerSynthReg.report.record import RegistrationReport
@@ -24,16 +22,18 @@ from SlicerSynthReg.space.voting import resample_labels
 from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig, align
 from SlicerSynthReg.tasks.deforming import DeformingConfig
 from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.loaded import healthy_network, registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
-from SlicerSynthReg.tasks.model import chosen_card
+from SlicerSynthReg.tasks.model import chosen_card, healthy_card
 from SlicerSynthReg.tasks.parameters import RegisterParameters, recorded
 from SlicerSynthReg.tasks.register_inputs import Inputs, read_inputs
 from SlicerSynthReg.tasks.stopwatch import Stopwatch
+from SlicerSynthReg.tasks.through_healthy import InHealth, in_health
 from SlicerSynthReg.volume.landmarks import Landmarks, write_landmarks
 from SlicerSynthReg.volume.transforms import write_transform
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
-from SlicerSynthReg.weights.registry import Card, read_card
+from SlicerSynthReg.weights.registry import Card
 
 SPACING_MM = 2.0
 MEASURED_MM = 4.0
@@ -51,26 +51,35 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
     watch.stage("reading", 0.01)
     inputs = read_inputs(request, parameters)
     card = chosen_card(parameters.model)
-    model = _model(card.name) if card else None
+    model = registration_network(card)
+    device = chosen_device(parameters.device).type
     watch.end()
+    compared, health = inputs, None
+    if parameters.through_healthy != "none":
+        health = _in_health(inputs, parameters, device, lambda share, text: progress(0.02 + 0.3 * share, text))
+        compared = health.inputs
+        watch.seconds.update(health.seconds)
+    begun = 0.02 if health is None else 0.32
     config = AlignmentConfig(
         regularization=1.0 if parameters.regularization is None else parameters.regularization,
         refine=parameters.refine,
         affine_only=parameters.affine_only,
         deforming=DeformingConfig(last=parameters.preset == "accurate"),
-        device=chosen_device(parameters.device).type,
+        device=device,
     )
     alignment = align(
         model,
         card.spacing_mm if card else SPACING_MM,
-        inputs.fixed,
-        inputs.moving,
+        compared.fixed,
+        compared.moving,
         config,
-        inputs.fixed_mask,
-        inputs.moving_mask,
+        compared.fixed_mask,
+        compared.moving_mask,
         inputs.initial,
-        lambda share, text: progress(0.02 + 0.83 * share, text),
+        lambda share, text: progress(begun + (0.85 - begun) * share, text),
     )
+    if health is not None:
+        alignment = dataclasses.replace(alignment, warnings=health.warnings + alignment.warnings)
     watch.seconds.update(alignment.seconds)
     watch.stage("writing", 0.86)
     moved = _moved(inputs, alignment.transform)
@@ -112,10 +121,10 @@ def _moved(inputs: Inputs, forward: Transform) -> Moved:
     return Moved(moving.resampled(grid, dense), moving.resampled(grid), labels, jacobian_map(dense, grid), dense)
 
 
-@lru_cache(maxsize=2)
-def _model(name: str) -> SynthMorph:
-    """Kept between the requests of one worker."""
-    return SynthMorph.load(read_card(name))
+def _in_health(inputs: Inputs, parameters: RegisterParameters, device: str, progress: Progress) -> InHealth:
+    una = healthy_card(parameters.healthy_model)
+    brains = registration_network(chosen_card(None))
+    return in_health(inputs, parameters.through_healthy, healthy_network(una), una.spacing_mm, brains, device, progress)
 
 
 def _picture(inputs: Inputs, moved: Moved) -> bytes:

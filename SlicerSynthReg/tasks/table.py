@@ -52,8 +52,10 @@ def _register() -> Task:
 
 
 def _weights_to_register(parameters: Mapping[str, Any]) -> str:
-    card = chosen_card(parameters["model"])
-    return card.sha256 if card else ""
+    cards = [chosen_card(parameters["model"])]
+    if parameters["through_healthy"] != "none":
+        cards.append(healthy_card(parameters["healthy_model"]))
+    return " ".join(card.sha256 for card in cards if card)
 
 
 def _apply() -> Task:

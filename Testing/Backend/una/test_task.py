@@ -22,21 +22,6 @@ from SlicerSynthReg.volume.volume import Volume, VolumeError
 from SlicerSynthReg.volume.write import write_volume
 from SlicerSynthReg.weights.registry import Card, save_model
 
-SMALL = UNAConfig(UNetConfig(inputs=2, outputs=4, widths=(4, 4, 4)), hidden=4)
-
-
-def a_head_on(grid: Grid) -> Volume:
-    """An egg, brighter inside, with a bright blob on its right and a smaller one at the same height on its left, its
-    middle 4 mm left of the world's; in scanner units."""
-    at = grid.index_to_world(index_lattice(grid.shape).flatten(1).T.numpy())
-    x, y, z = (torch.from_numpy(at.T).float() + torch.tensor([[4.0], [0.0], [0.0]])).view(3, *grid.shape)
-    radius = ((x / 52) ** 2 + (y / 64) ** 2 + (z / 50) ** 2).sqrt()
-    image = 60 * torch.sigmoid((1 - radius) * 40) + 50 * torch.sigmoid((0.75 - radius) * 40)
-    for side, size in ((1, 12.0), (-1, 9.0)):
-        there = ((x - side * 26) ** 2 + (y - 12) ** 2 + (z - 6) ** 2).sqrt()
-        image = image + 60 * torch.sigmoid((size - there) / 2)
-    return Volume((image * 7 + 11)[None], grid)
-
 
 @pytest.fixture(scope="module")
 def an_oblique_left_handed_grid() -> Grid:
@@ -45,30 +30,6 @@ def an_oblique_left_handed_grid() -> Grid:
     grid = Grid((58, 56, 70), affine)
     affine[:3, 3] = -grid.center_mm
     return Grid(grid.shape, affine)
-
-
-@pytest.fixture
-def upright() -> Grid:
-    affine = np.diag([3.0, 3.0, 3.0, 1.0])
-    affine[:3, 3] = [-72, -78, -66]
-    return Grid((49, 53, 45), affine)
-
-
-def a_network_that_returns_the_scan(anomaly: float = -6.0) -> UNA:
-    model = UNA(SMALL).eval()
-    last = model.maps[2]
-    last.weight.data.zero_()
-    last.bias.data.copy_(torch.tensor([0.0, 20.0, 0.0, anomaly, -3.0]))
-    return model
-
-
-@pytest.fixture
-def installed(tmp_path, monkeypatch) -> None:
-    """That network as the model una-test, and no network that recognises brains."""
-    card = Card("una-test", "UNA", SMALL.to_card(), "", "Apache-2.0", "none", "tests", "any", 3.0, "any", "by hand")
-    save_model(card, a_network_that_returns_the_scan().state_dict(), tmp_path / "weights")
-    monkeypatch.setenv("SYNTHREG_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setattr(healthy, "chosen_card", lambda name: None)
 
 
 def ran(volume: Volume, tmp_path, **parameters) -> Result:
@@ -80,7 +41,7 @@ def ran(volume: Volume, tmp_path, **parameters) -> Result:
 
 
 @pytest.mark.parametrize("grid", ["input", "1mm"])
-def test_every_result_lies_where_the_scan_lies(installed, an_oblique_left_handed_grid, tmp_path, grid):
+def test_every_result_lies_where_the_scan_lies(installed, an_oblique_left_handed_grid, tmp_path, grid, a_head_on):
     """The network returns the scan: on whatever grid, the result is the scan between 0 and 1, in the brain alone."""
     scan = a_head_on(an_oblique_left_handed_grid)
     result = ran(scan, tmp_path, grid=grid, mirror="affine")
@@ -101,7 +62,7 @@ def test_every_result_lies_where_the_scan_lies(installed, an_oblique_left_handed
     assert not (read_volume(result.outputs["confidence"]).data[0][~brain]).any()
 
 
-def test_the_report_says_what_was_found_and_the_page_its_limits(installed, upright, tmp_path):
+def test_the_report_says_what_was_found_and_the_page_its_limits(installed, upright, tmp_path, a_head_on):
     result = ran(a_head_on(upright), tmp_path, mirror="none")
     record = json.loads((tmp_path / "out" / "healthy.json").read_text())
     assert record["anomaly_ml"] == 0 and record["pieces"] == 0 and record["likeness"] is None
@@ -111,7 +72,7 @@ def test_the_report_says_what_was_found_and_the_page_its_limits(installed, uprig
     assert "made up" in page and "no proof of health" in page and "not for diagnosis" in page
 
 
-def test_the_other_side_is_brought_over_by_registration(upright):
+def test_the_other_side_is_brought_over_by_registration(upright, a_head_on, a_network_that_returns_the_scan):
     """The head is off the middle and lopsided: a plain flip would be 8 mm off."""
     scan = a_head_on(upright)
     healed = heal(a_network_that_returns_the_scan(), None, 3.0, scan, HealingConfig())
@@ -125,7 +86,7 @@ def test_the_other_side_is_brought_over_by_registration(upright):
     assert float(torch.corrcoef(torch.stack([seen[where], healed.scan.data[where]]))[0, 1]) > 0.9
 
 
-def test_nothing_is_invented_outside_the_field_of_view(installed, upright, tmp_path):
+def test_nothing_is_invented_outside_the_field_of_view(installed, upright, tmp_path, a_head_on):
     half = a_head_on(upright.cropped((0, 0, 0), (49, 53, 20)))
     result = ran(half, tmp_path, mirror="none")
     found = read_volume(result.outputs["healthy"])
@@ -134,7 +95,7 @@ def test_nothing_is_invented_outside_the_field_of_view(installed, upright, tmp_p
     assert any("edge of the scan" in text for text in result.warnings)
 
 
-def test_thick_slices_and_metal_are_told(upright):
+def test_thick_slices_and_metal_are_told(upright, a_head_on, a_network_that_returns_the_scan):
     thick = Grid((49, 53, 20), upright.affine @ np.diag([1.0, 1.0, 2.2, 1.0]))
     healed = heal(a_network_that_returns_the_scan(), None, 3.0, a_head_on(thick), HealingConfig(mirror="none"))
     assert any("slices are 6.6 mm apart" in text for text in healed.warnings)
@@ -167,7 +128,7 @@ def test_what_is_no_head_is_refused(upright):
         brain_of(scan, Blind(), "cpu")  # type: ignore[arg-type]
 
 
-def test_without_a_model_it_says_what_is_missing(upright, tmp_path, monkeypatch):
+def test_without_a_model_it_says_what_is_missing(upright, tmp_path, monkeypatch, a_head_on):
     monkeypatch.delenv("SYNTHREG_WEIGHTS", raising=False)
     with pytest.raises(
         RequestError, match="Found no model named 'una-test' for the healthy brain .*`synthreg train healthy`"
