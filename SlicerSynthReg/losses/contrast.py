@@ -29,7 +29,8 @@ def same_place(
     return multi_positive(z1, z2, self_pair, ignored, temperature)
 
 
-def same_label(z1: torch.Tensor, z2: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Places of one label attract, others repel (anatomix eq. 1); labels (N,)."""
-    positive = labels[:, None] == labels[None]
-    return multi_positive(z1, z2, positive, torch.zeros_like(positive), temperature)
+def same_label(z: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Places of one label attract, others repel, wherever they were seen (anatomix eq. 1): z (N, C) unit vectors of
+    all views together, labels (N,); a place is no positive and no negative of itself."""
+    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    return multi_positive(z, z, (labels[:, None] == labels[None]) & ~itself, itself, temperature)

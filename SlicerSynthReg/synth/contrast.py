@@ -87,6 +87,11 @@ def draw_contrast(config: ContrastConfig, looks: Looks, generator: torch.Generat
 
 def render(labels: torch.Tensor, draws: list[ContrastDraw]) -> torch.Tensor:
     """Label indices (B, I, J, K) uint8 -> images (B, 1, I, J, K) in [0, 1], each by its own draw."""
+    return scanned(painted(labels, draws), draws)
+
+
+def painted(labels: torch.Tensor, draws: list[ContrastDraw]) -> torch.Tensor:
+    """Label indices (B, I, J, K) uint8 -> intensities (B, 1, I, J, K), about 0..255, as drawn for each label."""
     device, shape = labels.device, tuple(labels.shape[1:])
     means = torch.tensor([d.means for d in draws], device=device)
     sds = torch.tensor([d.sds for d in draws], device=device)
@@ -96,7 +101,7 @@ def render(labels: torch.Tensor, draws: list[ContrastDraw]) -> torch.Tensor:
     index = labels.flatten(1).long()
     image = draw.noise([d.noise_seed for d in draws], shape, device)
     image.mul_(sds.gather(1, index).view(image.shape)).add_(means.gather(1, index).view(image.shape))
-    return scanned(image[:, None], draws)
+    return image[:, None]
 
 
 def scanned(image: torch.Tensor, draws: list[ContrastDraw]) -> torch.Tensor:

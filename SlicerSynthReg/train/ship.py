@@ -42,11 +42,11 @@ def assembled(features: Path | None = None, registration: Path | None = None) ->
     """
     state: dict[str, torch.Tensor] = {}
     if registration:
-        state = {key[len("model.") :]: v for key, v in _best(registration).items() if key.startswith("model.")}
+        state = {key[len("model.") :]: v for key, v in best_weights(registration).items() if key.startswith("model.")}
         if not state:
             raise ValueError(f"Found the paper's U-Net in {registration.name}, expected a training of the matching.")
     if features:
-        seen = {k: v for k, v in _best(features).items() if k.startswith(("net.", "prototypes."))}
+        seen = {k: v for k, v in best_weights(features).items() if k.startswith(("net.", "prototypes."))}
         if registration and not all(k in state and torch.equal(state[k], v) for k, v in seen.items()):
             raise ValueError(
                 f"Found other features in {features.name} than {registration.name} was trained on, expected the same. "
@@ -62,7 +62,7 @@ def assembled(features: Path | None = None, registration: Path | None = None) ->
     return model.eval()
 
 
-def _best(folder: Path) -> dict[str, torch.Tensor]:
+def best_weights(folder: Path) -> dict[str, torch.Tensor]:
     path = folder / "best.pt"
     if not path.exists():
         raise ValueError(f"Found no best.pt in {folder.name}, expected a training that was validated once at least.")

@@ -9,6 +9,7 @@ import torch
 import typer
 
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
+from SlicerSynthReg.nets.extractor import METHOD, Extractor
 from SlicerSynthReg.train.anatomy import AnatomyTask, AnatomyTaskConfig
 from SlicerSynthReg.train.features import FeatureTask, FeatureTaskConfig
 from SlicerSynthReg.train.loop import Task
@@ -32,16 +33,16 @@ def anatomy(
     """The network of the brains variant: in any contrast, what lies where."""
     task = AnatomyTask(AnatomyTaskConfig(), label_maps(labels, held_out), held_out, device)
     if start:
-        task.model.net.load_state_dict(_network_of(start))
+        task.model.net.load_state_dict(network_of(start))
     return task
 
 
 @training
 def features(start: Optional[str] = _START, device: str = DEVICE) -> Task:
     """The features of the shapes variant, from random shapes alone."""
-    task = FeatureTask(FeatureTaskConfig(), device)
+    task = FeatureTask(FeatureTaskConfig.shapes(), device)
     if start:
-        task.model.net.load_state_dict(_network_of(start))
+        task.model.net.load_state_dict(network_of(start))
     return task
 
 
@@ -89,5 +90,7 @@ def _assembled(features: Path | None, registration: Path | None = None) -> Synth
         raise typer.BadParameter(str(error)) from error
 
 
-def _network_of(name: str) -> dict[str, torch.Tensor]:
-    return SynthMorph.load(read_card(name)).net.state_dict()
+def network_of(name: str) -> dict[str, torch.Tensor]:
+    """The U-Net of model `name`, a registration's or one of features."""
+    card = read_card(name)
+    return (Extractor if card.method == METHOD else SynthMorph).load(card).net.state_dict()

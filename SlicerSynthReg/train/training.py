@@ -41,7 +41,7 @@ def training(build: Callable[..., Task]) -> Callable[..., Task]:
 
     command.__signature__ = Signature([*shared.values(), *own.values()])  # type: ignore[attr-defined]
     command.__annotations__ = {**get_type_hints(loop_options), **get_type_hints(build), "return": None}
-    app.command(build.__name__, help=build.__doc__)(command)
+    app.command(build.__name__.replace("_", "-"), help=build.__doc__)(command)
     return build
 
 

@@ -34,14 +34,31 @@ def test_neighbours_are_neither_positive_nor_negative():
 
 
 def test_same_label_by_hand():
-    t, labels = 0.5, torch.tensor([4, 4, 9])
-    everyone = (0, 1, 2)
-    pulled = [(log_p(n, 0, everyone, t) + log_p(n, 1, everyone, t)) / 2 for n in (0, 1)]
-    expected = -(sum(pulled) + log_p(2, 2, everyone, t)) / 3
-    assert float(same_label(Z1, Z2, labels, t)) == pytest.approx(expected, abs=1e-5)
-    either = [math.exp(log_p(n, 0, everyone, t)) + math.exp(log_p(n, 1, everyone, t)) for n in (0, 1)]
-    inside_the_log = -sum(math.log(p) for p in either)
-    assert abs((inside_the_log - log_p(2, 2, everyone, t)) / 3 - expected) > 0.1  # Khosla's L_out, not L_in
+    """Three places of both views in one pool: each is compared with the two others, never with itself."""
+    z, t, labels = Z1, 0.5, torch.tensor([4, 4, 9])
+    dots = (z @ z.T / t).tolist()
+
+    def among_others(row: int, column: int) -> float:
+        others = [n for n in range(3) if n != row]
+        return dots[row][column] - math.log(sum(math.exp(dots[row][n]) for n in others))
+
+    expected = -(among_others(0, 1) + among_others(1, 0)) / 2  # the third has no positive
+    assert float(same_label(z, labels, t)) == pytest.approx(expected, abs=1e-5)
+    with_itself = -(dots[0][1] - math.log(sum(map(math.exp, dots[0])))) / 2
+    assert abs(with_itself - expected) > 0.1
+
+
+def test_several_positives_are_averaged_outside_the_log():
+    z, t, labels = Z1, 0.5, torch.tensor([4, 4, 4])
+    dots = (z @ z.T / t).tolist()
+    total, inside = 0.0, 0.0
+    for row in range(3):
+        others = [n for n in range(3) if n != row]
+        log_sum = math.log(sum(math.exp(dots[row][n]) for n in others))
+        total -= sum(dots[row][n] - log_sum for n in others) / 2 / 3
+        inside -= 0.0  # all others are positives: inside the log nothing is left to learn
+    assert float(same_label(z, labels, t)) == pytest.approx(total, abs=1e-5)
+    assert total > inside + 0.1  # Khosla's L_out, not L_in
 
 
 def test_an_anchor_without_positives_does_not_count():
