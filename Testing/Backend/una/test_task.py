@@ -9,18 +9,14 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from SlicerSynthReg.methods.una.model import UNA, UNAConfig
-from SlicerSynthReg.nets.unet import UNetConfig
 from SlicerSynthReg.request import Request, RequestError, Result
 from SlicerSynthReg.run import run
-from SlicerSynthReg.space.grid import Grid, index_lattice
-from SlicerSynthReg.tasks import healthy
+from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.tasks.healing import HealingConfig, brain_of, heal, other_side, windowed
 from SlicerSynthReg.tasks.prepare import Scan
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume, VolumeError
 from SlicerSynthReg.volume.write import write_volume
-from SlicerSynthReg.weights.registry import Card, save_model
 
 
 @pytest.fixture(scope="module")
