@@ -27,7 +27,7 @@ PACKAGES = {
     "psutil": "psutil",
 }
 """Module -> requirement. Slicer brings its own numpy, SimpleITK and pydicom: these are never replaced."""
-_TITLE = "SynthRegister"
+_TITLE = "SynthReg"
 
 
 class NotInstalled(Exception):
@@ -86,7 +86,7 @@ def _install_torch() -> None:
 def _install_torch_extension() -> None:
     asked = slicer.util.confirmOkCancelDisplay(
         _(
-            "SynthRegister computes with PyTorch, which the extension PyTorch installs in the build that fits this "
+            "SynthReg computes with PyTorch, which the extension PyTorch installs in the build that fits this "
             "computer. Install that extension from the Extensions Server now?"
         ),
         windowTitle=_TITLE,
@@ -124,7 +124,7 @@ def _install(requirements: list[str]) -> None:
 
 def _install_by_pip(requirements: list[str]) -> None:
     names = ", ".join(requirements)
-    asked = _("SynthRegister needs these Python packages: {names}. Download and install them now?").format(names=names)
+    asked = _("SynthReg needs these Python packages: {names}. Download and install them now?").format(names=names)
     if not slicer.util.confirmOkCancelDisplay(asked, windowTitle=_TITLE):
         raise NotInstalled(_declined(names))
     try:
@@ -135,13 +135,13 @@ def _install_by_pip(requirements: list[str]) -> None:
 
 def _declined(what: str) -> str:
     return _(
-        "Found no {what}, expected it for the registration; it was not installed. Press Apply to be asked again."
+        "Found no {what}, expected it for the computation; it was not installed. Press Apply to be asked again."
     ).format(what=what)
 
 
 def _offline(what: str, error: BaseException | None) -> str:
     if error is not None:
-        logging.warning("SynthRegister: %s", error)
+        logging.warning("SynthReg: %s", error)
     return _(
         "Found that {what} could not be downloaded, expected a connection to the internet. Check the network and its "
         "proxy and press Apply again; the Python console shows the details. Without network: copy the packages here "

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
@@ -35,7 +36,7 @@ class NodeChanged(Exception):
 
 
 def write_nodes(
-    nodes: Mapping[str, slicer.vtkMRMLDisplayableNode],
+    nodes: Mapping[str, Any],
     folder: Path,
     main: str,
     on: Mapping[str, str] | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import qt
@@ -10,58 +11,79 @@ import slicer
 from slicer.i18n import tr as _
 
 from SynthRegLib import display, review
-from SynthRegLib.registered import Registered
-from SynthRegLib.summary import summary
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """behind: the patient's image, or the fixed one. front: what was made. text: its figures. page: the HTML report's
+    path. transform, labels, mode: what SynthReview is given besides the two images."""
+
+    behind: slicer.vtkMRMLScalarVolumeNode
+    front: slicer.vtkMRMLScalarVolumeNode
+    text: str
+    page: str = ""
+    transform: slicer.vtkMRMLTransformNode | None = None
+    labels: slicer.vtkMRMLDisplayableNode | None = None
+    mode: review.Mode | None = None
 
 
 class ResultView:
-    """ui: has resultCollapsibleButton, resultLabel, fadeSlider, checkerboardCheckBox, reviewButton and reportButton."""
+    """ui: has resultCollapsibleButton, resultLabel, fadeSlider, reviewButton, reportButton and, where blocks of both
+    images are of use, checkerboardCheckBox."""
 
     def __init__(self, ui: Any) -> None:
         self._ui = ui
-        self._registered: Registered | None = None
+        self._shown: Shown | None = None
+        self._checkerboard = getattr(ui, "checkerboardCheckBox", None)
         ui.fadeSlider.connect("valueChanged(double)", display.fade)
-        ui.checkerboardCheckBox.connect("toggled(bool)", self._on_checkerboard)
+        if self._checkerboard is not None:
+            self._checkerboard.connect("toggled(bool)", self._on_checkerboard)
         ui.reviewButton.connect("clicked(bool)", self._on_review)
         ui.reportButton.connect("clicked(bool)", self._on_report)
         self.forget()
 
-    def show(self, registered: Registered) -> None:
+    @property
+    def shown(self) -> Shown | None:
+        """What is shown now."""
+        return self._shown
+
+    def show(self, shown: Shown) -> None:
         """Its figures, and its images in the views."""
-        self._ui.checkerboardCheckBox.checked = False
-        self._registered = registered
-        self._ui.resultLabel.text = summary(registered.report, registered.warnings)
+        self._uncheck()
+        self._shown = shown
+        self._ui.resultLabel.text = shown.text
         self._ui.resultCollapsibleButton.enabled = True
         self._ui.resultCollapsibleButton.collapsed = False
-        self._ui.reportButton.enabled = os.path.isfile(registered.page)
-        display.show_pair(self._fixed(), registered.moved, self._ui.fadeSlider.value)
+        self._ui.reportButton.enabled = os.path.isfile(shown.page)
+        display.show_pair(shown.behind, shown.front, self._ui.fadeSlider.value)
 
     def forget(self) -> None:
         """There is no result, or it has left the scene."""
-        self._registered = None
-        self._ui.checkerboardCheckBox.checked = False
+        self._shown = None
+        self._uncheck()
         self._ui.resultLabel.text = _("No result yet.")
         self._ui.resultCollapsibleButton.enabled = False
 
     def forget_if_of(self, node: slicer.vtkMRMLNode) -> None:
         """Where `node`, which is about to leave the scene, is one of the images that are shown."""
-        if self._registered is not None and (node is self._registered.moved or node is self._fixed()):
+        if self._shown is not None and (node is self._shown.front or node is self._shown.behind):
             self.forget()
 
-    def _fixed(self) -> slicer.vtkMRMLVolumeNode:
-        return self._registered.moved.GetNodeReference("SynthReg.fixed")
+    def _uncheck(self) -> None:
+        if self._checkerboard is not None:
+            self._checkerboard.checked = False
 
     def _on_checkerboard(self, on: bool) -> None:
         display.remove_checkerboards()
-        if self._registered is None:
+        if self._shown is None:
             return
-        front = display.checkerboard(self._registered.moved) if on else self._registered.moved
-        display.show_pair(self._fixed(), front, 1.0 if on else self._ui.fadeSlider.value)
+        front = display.checkerboard(self._shown.front) if on else self._shown.front
+        display.show_pair(self._shown.behind, front, 1.0 if on else self._ui.fadeSlider.value)
 
     def _on_review(self, checked: bool = False) -> None:
-        found = self._registered
-        self._ui.checkerboardCheckBox.checked = False
-        review.show(self._fixed(), found.moved, found.forward, found.moved_labels)
+        found = self._shown
+        self._uncheck()
+        review.show(found.behind, found.front, found.transform, found.labels, found.mode)
 
     def _on_report(self, checked: bool = False) -> None:
-        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self._registered.page))
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self._shown.page))

@@ -9,6 +9,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from SlicerSynthReg.weights.registry import available, read_card
+from SynthRegLib.networks import network_note
 
 
 class Preset(enum.Enum):
@@ -77,8 +78,4 @@ def model_note(preset: Preset) -> str:
     if preset is Preset.ANY_ANATOMY or BRAIN_MODEL not in available():
         absent = _("The brain network is not installed. ") if preset is not Preset.ANY_ANATOMY else ""
         return absent + _("Images are compared by their local structure, without a network.")
-    card = read_card(BRAIN_MODEL)
-    trained = _("synthetic images only") if card.synthetic_training_only else card.training_data
-    return _("Network {name}. {use} Trained on: {trained}.").format(
-        name=card.name, use=card.intended_use, trained=trained
-    )
+    return network_note(read_card(BRAIN_MODEL))

@@ -3,27 +3,25 @@
 from typing import Optional
 
 import slicer
-import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 from SynthRegLib import display, install
-from SynthRegLib.background import Background
 from SynthRegLib.inputs import RegistrationNodes, fault, missing
 from SynthRegLib.job import Job, Listener
 from SynthRegLib.parameters import NODE_NAMES, SynthRegisterParameterNode, nodes_of, settings_of
 from SynthRegLib.phantom import make_phantom
 from SynthRegLib.registered import Registered
 from SynthRegLib.registration import register, work_for
-from SynthRegLib.resultview import ResultView
+from SynthRegLib.resultview import Shown
+from SynthRegLib.runpanel import RunPanel
 from SynthRegLib.samples import add_sample, register_sample
 from SynthRegLib.settings import Preset, Settings, model_note
+from SynthRegLib.summary import summary
 from SynthRegLib.texts import acknowledgement, help_text
 from SynthRegLib.warm import WarmWorker
 from SynthRegLib.work import finished
@@ -80,190 +78,41 @@ class SynthRegisterLogic(ScriptedLoadableModuleLogic):
         self.worker.give_up()
 
 
-class SynthRegisterWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Binds the panel to the parameter node and shows what the job says."""
+class SynthRegisterWidget(RunPanel):
+    """Two images, guides and settings in; the moved image and its transforms shown."""
 
-    def __init__(self, parent=None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic = None
-        self._parameterNode = None
-        self._guiTag = None
-        self._entered = False
-        self._job = None
-        self._jobNodes = RegistrationNodes()
-        self._sample = self._result = None
-        self._said = ""
-        self._stopReason = ""
+    sections = ("imagesCollapsibleButton", "guidesCollapsibleButton", "settingsCollapsibleButton")
 
-    def setup(self) -> None:
-        ScriptedLoadableModuleWidget.setup(self)
-        panel = slicer.util.loadUI(self.resourcePath("UI/SynthRegister.ui"))
-        self.layout.addWidget(panel)
-        self.ui = slicer.util.childWidgetVariables(panel)
-        panel.setMRMLScene(slicer.mrmlScene)
-        self.logic = SynthRegisterLogic()
-        scene = slicer.vtkMRMLScene
-        self.addObserver(slicer.mrmlScene, scene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, scene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
-        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
-        self.ui.sampleButton.connect("clicked(bool)", self.onSampleButton)
-        self._result = ResultView(self.ui)
-        slicer.app.connect("aboutToQuit()", self.onAboutToQuit)
-        self.ui.progressBar.hide()
-        self.initializeParameterNode()
+    def makeLogic(self):
+        return SynthRegisterLogic()
 
-    def cleanup(self) -> None:
-        """The panel goes away: at application exit, or for a reload."""
-        slicer.app.disconnect("aboutToQuit()", self.onAboutToQuit)
-        self._abandon()
-        self.setParameterNode(None)
-        self.removeObservers()
+    def given(self):
+        return nodes_of(self._parameterNode).given()
 
-    def enter(self) -> None:
-        self._entered = True
-        self.initializeParameterNode()
+    def wrong(self):
+        nodes = nodes_of(self._parameterNode)
+        return missing(nodes) or fault(nodes)
 
-    def exit(self) -> None:
-        self._entered = False
-        self.setParameterNode(None)
+    def begin(self, listener):
+        return self.logic.start(nodes_of(self._parameterNode), settings_of(self._parameterNode), listener)
 
-    def onAboutToQuit(self) -> None:
-        self._abandon()
+    def present(self, registered):
+        found = registered
+        fixed = found.moved.GetNodeReference("SynthReg.fixed")
+        text = summary(found.report, found.warnings)
+        self._result.show(Shown(fixed, found.moved, text, found.page, found.forward, found.moved_labels))
+        return _("Done: {name} is in the scene.").format(name=found.moved.GetName())
 
-    def onSceneStartClose(self, caller, event) -> None:
-        self._abandon()
-        self._result.forget()
-        self.setParameterNode(None)
+    def makeSample(self):
+        return make_phantom, add_sample
 
-    def onSceneEndClose(self, caller, event) -> None:
-        self._said = ""
-        if self._entered:
-            self.initializeParameterNode()
-        self._show()
-
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def onNodeAboutToBeRemoved(self, caller, event, node) -> None:
-        if self._job is not None and any(node is one for one in self._jobNodes.given().values()):
-            self._stopReason = _("Stopped, as {name} was deleted. Nothing was placed in the scene.").format(
-                name=node.GetName()
-            )
-            self._job.cancel()
-        self._result.forget_if_of(node)
-
-    def initializeParameterNode(self) -> None:
-        self.setParameterNode(self.logic.getParameterNode())
-
-    def setParameterNode(self, parameterNode) -> None:
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterChanged)
-        self._parameterNode = parameterNode
-        if parameterNode is not None:
-            self._guiTag = parameterNode.connectGui(self.ui)
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterChanged)
-            self._show()
-
-    def onParameterChanged(self, caller=None, event=None) -> None:
-        self._said = ""
-        self._show()
-
-    def onApplyButton(self, checked=False) -> None:
-        if self._job is not None:
-            self._say(_("Stopping ..."))
-            self._job.cancel()
-            return
-        self._said = self._stopReason = ""
-        try:
-            install.ensure()
-            self._log(install.graphics_note())
-            nodes = nodes_of(self._parameterNode)
-            listener = Listener(self.onProgress, self.onDone, self.onFailed, self.onCancelled)
-            self._jobNodes = nodes
-            self._job = self.logic.start(nodes, settings_of(self._parameterNode), listener)
-        except (RequestError, install.NotInstalled) as error:
-            self._say(str(error))
-        self._show()
-
-    def onProgress(self, share, text) -> None:
-        self.ui.progressBar.setValue(round(100 * share))
-        if self._said != text:
-            self._say(text)
-
-    def onDone(self, registered) -> None:
-        self._job = None
-        self._result.show(registered)
-        self._say(_("Done: {name} is in the scene.").format(name=registered.moved.GetName()))
-        self._show()
-
-    def onFailed(self, message) -> None:
-        self._job = None
-        self._say(message)
-        self._show()
-
-    def onCancelled(self) -> None:
-        self._job = None
-        self._say(self._stopReason or _("Cancelled. Scene and disk are as before."))
-        self._show()
-
-    def onSampleButton(self, checked=False) -> None:
-        self._say(_("Making the sample images ..."))
-        self.ui.sampleButton.enabled = False
-        self._sample = Background(make_phantom, add_sample, self.onSample, self.onSampleFailed)
-
-    def onSampleFailed(self, message) -> None:
-        self._sample = None
-        self.onFailed(message)
-
-    def onSample(self, nodes) -> None:
-        self._sample = None
-        if self._parameterNode is not None:
-            for role, node in nodes.given().items():
-                setattr(self._parameterNode, NODE_NAMES[role], node)
+    def presentSample(self, nodes):
+        for role, node in nodes.given().items():
+            setattr(self._parameterNode, NODE_NAMES[role], node)
         display.show_pair(nodes.fixed, nodes.moving, self.ui.fadeSlider.value)
-        self._show()
 
-    def _abandon(self) -> None:
-        """Stop everything without a word: whoever could hear it is going away."""
-        for running in (self._job, self._sample):
-            if running is not None:
-                running.abandon()
-        self._job = self._sample = None
-        self.logic.close()
-
-    def _say(self, text) -> None:
-        self._said = text
-        self.ui.statusLabel.text = text
-        self._log(text)
-
-    def _log(self, text) -> None:
-        if text:
-            self.ui.logText.appendPlainText(text)
-
-    def _show(self) -> None:
-        """Everything that can be enabled, named or hidden, from what is the case now."""
-        running = self._job is not None
-        wrong = ""
-        if self._parameterNode is not None and not running:
-            nodes = nodes_of(self._parameterNode)
-            wrong = missing(nodes) or fault(nodes)
-            self.ui.modelLabel.text = model_note(self._parameterNode.preset)
-        self.ui.applyButton.text = _("Cancel") if running else _("Apply")
-        self.ui.applyButton.enabled = running or not wrong
-        self.ui.applyButton.toolTip = wrong or (
-            _("Stop the registration") if running else _("Register the moving image")
-        )
-        self.ui.progressBar.setVisible(running)
-        for section in (
-            self.ui.imagesCollapsibleButton,
-            self.ui.guidesCollapsibleButton,
-            self.ui.settingsCollapsibleButton,
-        ):
-            section.enabled = not running
-        self.ui.sampleButton.enabled = not running and self._sample is None
-        if not running:
-            self.ui.statusLabel.text = self._said or wrong or _("Ready: press Apply.")
+    def update(self, running):
+        self.ui.modelLabel.text = model_note(self._parameterNode.preset)
 
 
 class SynthRegisterTest(ScriptedLoadableModuleTest):
