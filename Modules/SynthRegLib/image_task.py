@@ -23,8 +23,9 @@ from SlicerSynthReg.tasks.table import Task
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
+from SynthRegLib.filenames import file_name
 from SynthRegLib.placed import Bent, Placed, Straight
-from SynthRegLib.worldfiles import as_vtk, file_name, merged, read_placed
+from SynthRegLib.worldfiles import as_vtk, merged, read_placed
 
 _READ, _SHARE = 0.05, 0.9
 _SAME = 1e-6
@@ -34,7 +35,7 @@ _SAME = 1e-6
 def derive_nodes(request: Request, workspace: Path, progress: Progress, name: str, task: Task) -> TaskOutcome:
     """`task`, called `name` in the backend's table, on the images of scene.json. Its own files stay; for each image X
     among them there is X_array, a .npy file as VTK stores it, and in report["placement"][X] shape and affine (index ->
-    RAS mm), in_world (else under the main image's parent) and kind."""
+    RAS mm), in_world (else under the main image's parent) and kind. Inputs beside the scene reach it as they are."""
     progress(0.0, "reading the images")
     folder = Path(request.inputs["scene"]).parent
     scene = json.loads(Path(request.inputs["scene"]).read_text(encoding="utf-8"))
@@ -42,7 +43,8 @@ def derive_nodes(request: Request, workspace: Path, progress: Progress, name: st
     placed = {role: [read_placed(one, folder, record["kind"]) for one in record["layers"]]
               for role, record in images.items()}  # fmt: skip
     world = workspace / "world"
-    inputs = _world_inputs(images, placed, world)
+    inputs = {**request.inputs, **_world_inputs(images, placed, world)}
+    del inputs["scene"]
     inner = Request(name, inputs, request.outputs, request.parameters)
     outcome = task(inner, workspace, lambda share, text: progress(_READ + (_SHARE - _READ) * share, text))
     shutil.rmtree(world)

@@ -50,6 +50,18 @@ def make_phantom(voxel_mm: float = 2.0) -> Phantom:
     )
 
 
+def make_head(person: int, voxel_mm: float = 2.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """T1 image int16 (I, J, K), labels uint8 and affine of a head that is `person`'s own in size, pose and bends."""
+    rng = np.random.default_rng(100 + person)
+    centre = rng.uniform(-10.0, 10.0, 3)
+    affine, shape = _grid(np.eye(3), np.full(3, voxel_mm), centre, (176.0, 212.0, 190.0))
+    straight = (_places(affine, shape) - centre) @ _turn(tuple(rng.uniform(-7.0, 7.0, 3))) * rng.uniform(0.93, 1.07, 3)
+    phase = rng.uniform(0.0, 2 * np.pi, 3)
+    bent = straight + 2.5 * np.sin(straight[:, [1, 2, 0]] / 29.0 + phase)
+    image, labels = _seen(bent, _T1, shape, rng)
+    return image, labels, affine
+
+
 def _back(places: np.ndarray) -> np.ndarray:
     """The known map, moving RAS mm -> fixed RAS mm, (N, 3)."""
     straight = (places - np.array([9.0, -8.0, 6.0])) @ _turn((-6.0, 4.0, 9.0)).T * np.array([0.97, 1.03, 0.98])

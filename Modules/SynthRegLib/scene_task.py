@@ -26,8 +26,9 @@ from SlicerSynthReg.tasks.table import Task
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import read_transform, write_transform
 from SlicerSynthReg.volume.write import write_volume
+from SynthRegLib.filenames import file_name
 from SynthRegLib.placed import Bent, Placed, Straight
-from SynthRegLib.worldfiles import as_vtk, file_name, merged, read_placed
+from SynthRegLib.worldfiles import as_vtk, merged, read_placed
 
 _POINTS_AT_ONCE = 1_000_000
 _SHARE = 0.9

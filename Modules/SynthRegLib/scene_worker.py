@@ -5,12 +5,23 @@ Imports no torch before a request comes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 from SlicerSynthReg.tasks.table import TASKS, InputSpec, Task, TaskSpec
 from SlicerSynthReg.worker import main
 
-_ON_NODES = ("register", "contrast", "healthy", "context")
+_ON_NODES = ("register", "contrast", "healthy", "context", "segment")
+_FOLDERS = ("examples",)
+"""Inputs that may come as a path beside the scene."""
+
+
+_SCENE = InputSpec("scene.json, as SynthRegLib.scene or SynthRegLib.nodes writes it.", required=True)
+
+
+@dataclass(frozen=True)
+class NoParameters:
+    """Of a task that has none."""
 
 
 def nodes_spec(name: str, task: Task | None = None) -> TaskSpec:
@@ -29,11 +40,27 @@ def nodes_spec(name: str, task: Task | None = None) -> TaskSpec:
 
     return TaskSpec(
         help=f"{spec.help} On nodes of Slicer's scene, under whatever transforms they lie.",
-        inputs={"scene": InputSpec("scene.json, as SynthRegLib.scene or SynthRegLib.nodes writes it.", required=True)},
+        inputs={"scene": _SCENE, **{one: InputSpec(spec.inputs[one].help) for one in _FOLDERS if one in spec.inputs}},
         parameters=spec.parameters,
         load=load,
     )
 
 
+def examples_spec() -> TaskSpec:
+    """Pairs of nodes to a folder of examples."""
+
+    def load() -> Task:
+        from SynthRegLib.examples_task import examples_nodes
+
+        return examples_nodes
+
+    return TaskSpec("Pairs of nodes to a folder of examples.", {"scene": _SCENE}, NoParameters, load)
+
+
+def tasks_on_nodes() -> dict[str, TaskSpec]:
+    """The backend's tasks, and those on nodes."""
+    return {**TASKS, **{f"{name}_nodes": nodes_spec(name) for name in _ON_NODES}, "examples_nodes": examples_spec()}
+
+
 if __name__ == "__main__":
-    main({**TASKS, **{f"{name}_nodes": nodes_spec(name) for name in _ON_NODES}})
+    main(tasks_on_nodes())

@@ -46,9 +46,3 @@ def merged(layers: Sequence[Placed], grid: Grid) -> Volume:
 def as_vtk(values: np.ndarray) -> np.ndarray:
     """(I, J, K) -> (K, J, I), contiguous, as vtkImageData stores it."""
     return np.ascontiguousarray(values.transpose(2, 1, 0))
-
-
-def file_name(name: str) -> str:
-    """A node's name as a file's, which the report shows."""
-    kept = "".join(c if c.isalnum() or c in " -_." else "_" for c in name).strip(" .")
-    return kept[:80] or "image"

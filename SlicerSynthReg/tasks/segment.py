@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from SlicerSynthReg.evaluate.overlap import overlap
@@ -41,7 +42,9 @@ def segment_task(request: Request, workspace: Path, progress: Progress) -> TaskO
     outputs = {"labels": "labels.nii.gz", "doubt": "doubt.nii.gz"}
     write_volume(labels, workspace / outputs["labels"])
     write_volume(Volume(entropy(seen)[None].clamp_min(0), image.grid), workspace / outputs["doubt"])
-    report: dict = {"model": card.name}
+    millilitres = abs(float(np.linalg.det(image.grid.affine[:3, :3]))) / 1000
+    volumes = {str(k): round(int((labels.data == k).sum()) * millilitres, 3) for k in model.config.labels}
+    report: dict = {"model": card.name, "labels": list(model.config.labels), "volumes_ml": volumes}
     if "truth" in request.inputs:
         truth = read_volume(request.inputs["truth"], "labels", allow_degenerate=True)
         image.grid.require_same(truth.grid, "the truth")

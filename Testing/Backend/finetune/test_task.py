@@ -63,6 +63,8 @@ def test_a_model_is_learned_listed_and_applied(tmp_path, a_folder_of_blobs, my_m
     found = read_volume(applied.outputs["labels"], "labels")
     assert found.grid.same_as(image.grid) and set(found.data.unique().tolist()) <= {0, 2, 5}
     assert set(applied.report["dice"]) == {"2", "5"}
+    assert applied.report["labels"] == [2, 5]
+    assert applied.report["volumes_ml"]["5"] == pytest.approx(int((found.data == 5).sum()) * 0.8**3 / 1000, abs=1e-3)
     doubt = read_volume(applied.outputs["doubt"]).data
     assert float(doubt.min()) >= 0 and float(doubt.max()) < 1.6
 
