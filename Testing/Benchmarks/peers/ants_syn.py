@@ -19,13 +19,11 @@ def main() -> None:
     fixed, moving = ants.image_read(str(given.fixed)), ants.image_read(str(given.moving))
     with tempfile.TemporaryDirectory() as scratch:
         found = ants.registration(fixed, moving, type_of_transform="SyN", outprefix=f"{scratch}/syn_")
-        labels = ants.apply_transforms(
-            fixed,
-            ants.image_read(str(given.labels)),
-            found["fwdtransforms"],
-            interpolator="genericLabel",
-        )
-        ants.image_write(labels, str(given.out))
+        moves = [(given.labels, given.out, "genericLabel")] if given.labels else []
+        for source, target, how in [*moves, *((a, b, "linear") for a, b in zip(given.values, given.values_out))]:
+            image = ants.image_read(str(source))
+            moved = ants.apply_transforms(fixed, image, found["fwdtransforms"], interpolator=how)
+            ants.image_write(moved, str(target))
         if given.moved:
             ants.image_write(found["warpedmovout"], str(given.moved))
 

@@ -47,8 +47,12 @@ def main() -> None:
     displacement_vox = convex_adam_pt(fixed, aligned)
     # The transform added last is applied first to a fixed point.
     whole = sitk.CompositeTransform([affine, displacement_transform(displacement_vox, fixed)])
-    labels = sitk.ReadImage(str(given.labels), sitk.sitkInt16)
-    sitk.WriteImage(sitk.Resample(labels, fixed, whole, sitk.sitkNearestNeighbor), str(given.out))
+    if given.labels:
+        labels = sitk.ReadImage(str(given.labels), sitk.sitkInt16)
+        sitk.WriteImage(sitk.Resample(labels, fixed, whole, sitk.sitkNearestNeighbor), str(given.out))
+    for source, target in zip(given.values, given.values_out):
+        values = sitk.ReadImage(str(source), sitk.sitkFloat32)
+        sitk.WriteImage(sitk.Resample(values, fixed, whole, sitk.sitkLinear), str(target))
     if given.moved:
         sitk.WriteImage(sitk.Resample(moving, fixed, whole, sitk.sitkLinear), str(given.moved))
 

@@ -22,9 +22,15 @@ def main() -> None:
     moved, transform = itk.elastix_registration_method(fixed, moving, parameter_object=parameters, log_to_console=False)
     if given.moved:
         itk.imwrite(moved, str(given.moved))
-    transform.SetParameter("FinalBSplineInterpolationOrder", "0")
-    labels = itk.transformix_filter(itk.imread(str(given.labels), itk.F), transform, log_to_console=False)
-    itk.imwrite(itk.cast_image_filter(labels, ttype=(type(labels), itk.Image[itk.SS, 3])), str(given.out))
+    transform.SetParameter("FinalBSplineInterpolationOrder", "1")
+    for source, target in zip(given.values, given.values_out):
+        itk.imwrite(
+            itk.transformix_filter(itk.imread(str(source), itk.F), transform, log_to_console=False), str(target)
+        )
+    if given.labels:
+        transform.SetParameter("FinalBSplineInterpolationOrder", "0")
+        labels = itk.transformix_filter(itk.imread(str(given.labels), itk.F), transform, log_to_console=False)
+        itk.imwrite(itk.cast_image_filter(labels, ttype=(type(labels), itk.Image[itk.SS, 3])), str(given.out))
 
 
 if __name__ == "__main__":

@@ -28,9 +28,11 @@ def main() -> None:
         affine, warp = f"{scratch}/affine.mat", f"{scratch}/warp.nii.gz"
         greedy.execute(f"{common} -a -dof 12 -ia-image-centers -m NMI -o {affine}")
         greedy.execute(f"{common} -m NCC 2x2x2 -it {affine} -o {warp}")
-        reslice = f"-rf {given.fixed} -ri LABEL 0.2vox -rm {given.labels} {given.out}"
-        if given.moved:
-            reslice += f" -ri LINEAR -rm {given.moving} {given.moved}"
+        reslice = f"-rf {given.fixed}"
+        if given.labels:
+            reslice += f" -ri LABEL 0.2vox -rm {given.labels} {given.out}"
+        linear = [*zip(given.values, given.values_out), *([(given.moving, given.moved)] if given.moved else [])]
+        reslice += "".join(f" -ri LINEAR -rm {source} {target}" for source, target in linear)
         greedy.execute(f"{reslice} -r {warp} {affine}")
 
 
