@@ -1,8 +1,11 @@
 """A network that turns any image into channels which look alike wherever the same is seen: registration's features.
 
 Two networks serve: the project's U-Net, and the published one of anatomix's authors (their layers, so that their file
-can be read). Large images are seen through overlapping windows and blended, which keeps what normalises the features
-near to what it was in training, and memory small.
+can be read). What is read is the output, or levels of the encoder, as DeepSim compares them: each level's features at
+unit length, interpolated to the image's voxels and beside one another, so that the squared difference of two images'
+channels is 2 (1 - DeepSim) at every voxel (losses/semantic.py, with extraction before transform). Large images are
+seen through overlapping windows and blended, which keeps what normalises the features near to what it was in training,
+and memory small.
 """
 
 from __future__ import annotations
@@ -17,32 +20,38 @@ from torch import nn
 from torch.nn import functional as F
 
 from SlicerSynthReg.nets.unet import UNet, UNetConfig, pad_to_multiple
-from SlicerSynthReg.weights.registry import Card, load_weights
+from SlicerSynthReg.space.sampling import resize
+from SlicerSynthReg.weights.registry import Card, WeightsError, load_weights
 
 METHOD = "Features"
 """A card's method where its network is an extractor."""
+SEMANTIC_LEVELS = (1, 2, 3)
+"""Encoder levels that DeepSim compares by default: half to an eighth of the resolution, as the paper's three stages."""
 
 
 @dataclass(frozen=True)
 class ExtractorConfig:
-    """unet: the project's network, None for that of anatomix's authors. unit: features are scaled to unit length, as
-    they were compared in training. window, overlap: voxels of a window's side, and the share of it that neighbours see
-    as well."""
+    """unet: the project's network, None for that of anatomix's authors. encoder: the U-Net's encoder levels to be read,
+    powers of two of the voxel; none: its output. unit: features are scaled to unit length, as they were compared in
+    training. window, overlap: voxels of a window's side, and the share of it that neighbours see as well."""
 
     unet: UNetConfig | None = field(default_factory=UNetConfig)
+    encoder: tuple[int, ...] = ()
     unit: bool = True
     window: int = 96
     overlap: float = 0.4
 
     @classmethod
     def from_card(cls, values: dict[str, Any]) -> ExtractorConfig:
-        unet: dict[str, Any] | None = values["unet"]
-        if unet is not None:
-            unet = {key: tuple(value) if isinstance(value, list) else value for key, value in unet.items()}
-        return cls(**{**values, "unet": UNetConfig(**unet) if unet else None})
+        unet = UNetConfig(**_tuples(values["unet"])) if values["unet"] else None
+        return cls(**{**_tuples(values), "unet": unet})
 
     def to_card(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 class Extractor(nn.Module):
@@ -55,10 +64,27 @@ class Extractor(nn.Module):
 
     @classmethod
     def load(cls, card: Card) -> Extractor:
-        """The extractor of a card, ready for inference."""
-        extractor = cls(ExtractorConfig.from_card(card.architecture))
-        extractor.load_state_dict(load_weights(card))
+        """The extractor of a card, ready for inference; of a registration's card, the encoder of the U-Net that looks
+        at its scans, which was trained to tell structures apart."""
+        state = load_weights(card)
+        if card.method == METHOD:
+            config = ExtractorConfig.from_card(card.architecture)
+        elif "features" in card.architecture:
+            config = ExtractorConfig(UNetConfig(**_tuples(card.architecture["features"])), SEMANTIC_LEVELS)
+            state = {key: value for key, value in state.items() if key.startswith("net.")}
+        else:
+            raise WeightsError(f"Found {card.name!r}, a model for {card.method}, expected one with features.")
+        extractor = cls(config)
+        extractor.load_state_dict(state)
         return extractor.eval().to(memory_format=torch.channels_last_3d)
+
+    def levels(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """Encoder features (B, C, I / 2^level, ...) of images (B, 1, I, J, K), as the network gives them."""
+        if not isinstance(self.net, UNet) or not self.config.encoder:
+            raise WeightsError("Found an extractor without encoder levels, expected one for semantic similarity.")
+        padded = pad_to_multiple(image, self.net.multiple).contiguous(memory_format=torch.channels_last_3d)
+        encoded = self.net.encoded(padded, max(self.config.encoder))
+        return [encoded[level] for level in self.config.encoder]
 
     @torch.no_grad()
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -77,10 +103,15 @@ class Extractor(nn.Module):
             weight[part] += blend
         assert total is not None  # there is one window at least
         total /= weight
-        return F.normalize(total, dim=0) if self.config.unit else total
+        return F.normalize(total, dim=0) if self.config.unit and not self.config.encoder else total
 
     def _channels(self, image: torch.Tensor) -> torch.Tensor:
         i, j, k = image.shape[2:]
+        if self.config.encoder:
+            share = len(self.config.encoder) ** -0.5
+            whole = tuple(n + -n % 2 ** max(self.config.encoder) for n in (i, j, k))
+            raised = [resize(F.normalize(level, dim=1) * share, whole) for level in self.levels(image)]
+            return torch.cat(raised, 1)[:, :, :i, :j, :k]
         least = [amount for n in (k, j, i) for amount in (0, max(0, 32 - n))]  # the coarsest level needs two voxels
         padded = pad_to_multiple(F.pad(image, least, mode="replicate"), 16)
         padded = padded.contiguous(memory_format=torch.channels_last_3d)

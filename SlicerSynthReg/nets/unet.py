@@ -17,13 +17,15 @@ from torch.nn import functional as F
 @dataclass(frozen=True)
 class UNetConfig:
     """inputs, outputs: channels. widths: channels by level, finest first. finest: the level at which the decoder ends
-    (0 = the input's resolution, 1 = half, as SynthMorph's velocity). norm: "group" (groups of 4 channels) or "none"."""
+    (0 = the input's resolution, 1 = half, as SynthMorph's velocity). norm: "group" (groups of 4 channels) or "none".
+    skips: the decoder sees the encoder's features, but for auto-encoders."""
 
     inputs: int = 1
     outputs: int = 16
     widths: tuple[int, ...] = (8, 32, 64, 96, 96)
     finest: int = 0
     norm: str = "group"
+    skips: bool = True
 
 
 class ConvBlock(nn.Sequential):
@@ -52,7 +54,7 @@ class UNet(nn.Module):
         )
         self.up = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, 2) for a, b in zip(widths, widths[1:]))
         self.merge = nn.ModuleList(
-            ConvBlock(2 * a, max(a, config.outputs) if level == 0 else a, 1, norm)
+            ConvBlock((1 + config.skips) * a, max(a, config.outputs) if level == 0 else a, 1, norm)
             for level, a in enumerate(widths[:-1])
         )
         last = max(widths[0], config.outputs) if config.finest == 0 else widths[config.finest]
@@ -63,18 +65,24 @@ class UNet(nn.Module):
         """Voxel counts are padded to multiples of this."""
         return 2 ** (len(self.config.widths) - 1)
 
+    def encoded(self, image: torch.Tensor, coarsest: int | None = None) -> list[torch.Tensor]:
+        """Encoder features, element n of resolution 1:2^n, as far as level `coarsest`, by default the last."""
+        levels = [self.stem(image)]
+        for block in self.down[:coarsest]:
+            levels.append(block(levels[-1]))
+        return levels
+
     def pyramid(self, image: torch.Tensor, finest: int | None = None) -> list[torch.Tensor]:
         """Decoder features, finest level first; element n has resolution 1:2^(finest + n) of the padded input.
 
         finest: where the decoder stops, no finer than the configuration's, which is the default.
         """
         finest = self.config.finest if finest is None else finest
-        skips = [self.stem(image)]
-        for block in self.down:
-            skips.append(block(skips[-1]))
+        skips = self.encoded(image)
         levels = [skips[-1]]
         for level in range(len(self.down) - 1, finest - 1, -1):
-            levels.append(self.merge[level](torch.cat([self.up[level](levels[-1]), skips[level]], 1)))
+            raised = self.up[level](levels[-1])
+            levels.append(self.merge[level](torch.cat([raised, skips[level]], 1) if self.config.skips else raised))
         return levels[::-1]
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

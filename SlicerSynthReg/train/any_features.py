@@ -1,4 +1,4 @@
-"""Features of any anatomy: `synthreg train features-any`, `ship-features`, and `import-features` for published ones."""
+"""Features of any anatomy: `synthreg train features-any`, `import-features` for published ones, and `ship-features`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Optional
 import torch
 import typer
 
-from SlicerSynthReg.nets.extractor import METHOD, Extractor, ExtractorConfig
+from SlicerSynthReg.nets.extractor import METHOD, SEMANTIC_LEVELS, Extractor, ExtractorConfig
+from SlicerSynthReg.nets.unet import UNetConfig
 from SlicerSynthReg.space.sampling import resize
 from SlicerSynthReg.synth.ensembles import EnsembleConfig
 from SlicerSynthReg.train.features import FeatureTask, FeatureTaskConfig
@@ -68,12 +69,24 @@ def ship_features(
     training: Path = typer.Option(..., help="Folder of the training."),
     provenance: Path = typer.Option(..., help="JSON file with what the card must say of data, use, limits and scores."),
     to: Path = typer.Option(..., help="Folder for the card and the weights."),
+    reads: str = typer.Option("output", help="output, as features-any is trained, or encoder, as deepsim."),
 ) -> None:
-    """Best checkpoint of features-any -> a card and half-precision weights."""
-    extractor = Extractor(ExtractorConfig(unet=FeatureTaskConfig().net))
+    """Best checkpoint of features-any or deepsim -> a card and half-precision weights."""
+    if reads not in ("output", "encoder"):
+        raise typer.BadParameter(f"Found --reads {reads}, expected output or encoder.")
     net = {k[len("net.") :]: v for k, v in best_weights(training).items() if k.startswith("net.")}
+    encoder = SEMANTIC_LEVELS if reads == "encoder" else ()
+    extractor = Extractor(ExtractorConfig(unet=unet_of(net), encoder=encoder))
     extractor.net.load_state_dict(net)
     typer.echo(str(_written(name, extractor, Provenance.read(provenance), to)))
+
+
+def unet_of(state: dict[str, torch.Tensor]) -> UNetConfig:
+    """The configuration of the U-Net whose tensors these are."""
+    count = 1 + sum(key.startswith("down.") and key.endswith(".0.0.weight") for key in state)
+    widths = (state["stem.0.weight"].shape[0], *(state[f"down.{n}.0.0.weight"].shape[0] for n in range(count - 1)))
+    skips = state["merge.0.0.weight"].shape[1] == 2 * widths[0]
+    return UNetConfig(state["stem.0.weight"].shape[1], state["head.weight"].shape[0], widths, skips=skips)
 
 
 @app.command("import-features")

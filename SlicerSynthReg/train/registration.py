@@ -2,7 +2,8 @@
 
 Losses (section III-B of the paper). "dice" is SynthMorph's, "mse" its later form on one-hot maps. What images alone
 allow: "ncc" (vm-ncc: pairs that look like T1), "nmi" (vm-nmi: like T1 or T2) and "hybrid" (NCC of pairs that look like
-T1, which the network sees through random look-up tables). What a known warp allows: "velocity" (sup-svf) and
+T1, which the network sees through random look-up tables). "deepsim" compares what an extractor sees in both (thesis
+paper 1; pairs that look like T1, as the paper's). What a known warp allows: "velocity" (sup-svf) and
 "displacement" (sup-def), the mean squared difference in half-resolution voxels.
 
 Departures. The paper's image-based trainings take acquired, skull-stripped scans; ours take whole heads synthesised to
@@ -22,12 +23,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from SlicerSynthReg.losses.overlap import one_hot_mse, soft_dice_loss
+from SlicerSynthReg.losses.semantic import deepsim_loss, moved_levels
 from SlicerSynthReg.losses.similarity import local_ncc_loss, mean_squares, nmi_loss
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph, SynthMorphConfig
+from SlicerSynthReg.nets.extractor import Extractor
 from SlicerSynthReg.nets.unet import UNet, UNetConfig
 from SlicerSynthReg.space.differential import diffusion_energy
 from SlicerSynthReg.space.grid import index_lattice
-from SlicerSynthReg.space.sampling import sample_displaced
+from SlicerSynthReg.space.sampling import resize_displacement, sample_displaced
 from SlicerSynthReg.space.transform import exponential
 from SlicerSynthReg.synth import draw
 from SlicerSynthReg.synth.contrast import Looks
@@ -40,6 +43,7 @@ LOSSES = {
     "ncc": Recipe(sequences=("T1",), alike=True),
     "nmi": Recipe(sequences=("T1", "T2")),
     "hybrid": Recipe(sequences=("T1",), alike=True, remapped=True),
+    "deepsim": Recipe(sequences=("T1",), alike=True),
     "velocity": Recipe(known=True),
     "displacement": Recipe(known=True),
 }
@@ -50,12 +54,14 @@ SQUARINGS = 5
 @dataclass(frozen=True)
 class RegistrationTaskConfig:
     """loss: one of LOSSES. network: "matching", or "unet" (the paper's, and its configuration). freeze: leave the
-    features as they are. weight_range: bounds of lambda."""
+    features as they are. weight_range: bounds of lambda. extract_first: DeepSim's features are taken before the warp
+    and warped themselves; else the paper's, of the warped image."""
 
     loss: str = "dice"
     network: str = "matching"
     freeze: bool = True
     weight_range: tuple[float, float] = (0.1, 10.0)
+    extract_first: bool = False
     unet: UNetConfig = field(default_factory=lambda: UNetConfig(2, 3, (64, 64, 64, 64, 64), finest=1, norm="none"))
     pairs: PairConfig = field(default_factory=PairConfig)
 
@@ -108,7 +114,11 @@ class RegistrationTask:
         start: SynthMorph | None = None,
         held_out: int = 2,
         device: str = "cpu",
+        semantic: Extractor | None = None,
     ) -> None:
+        if (config.loss == "deepsim") != (semantic is not None):
+            raise ValueError("Found the loss deepsim without an extractor or another loss with one, expected both.")
+        self.semantic = semantic.to(device).requires_grad_(False) if semantic else None
         self.config, self.device, self.recipe = config, device, LOSSES[config.loss]
         self.people, self.unseen = maps.people(held_out, margin=12) if maps else ([], [])
         self.looks = maps.looks if maps else Looks.arbitrary(config.pairs.shapes.labels)
@@ -155,8 +165,17 @@ class RegistrationTask:
         if loss in ("dice", "mse"):
             a, b = (label_shares(view.labels, self.scored) for view in (pair.fixed, pair.moving))
             return soft_dice_loss(a, moved(b, u)) if loss == "dice" else one_hot_mse(a, moved(b, u))
+        if self.semantic:
+            return self._deepsim(self.semantic, pair.scans[0], pair.scans[1], u)
         a, b = (F.avg_pool3d(image, 2) for image in pair.scans)
         return nmi_loss(a, moved(b, u)) if loss == "nmi" else local_ncc_loss(a, moved(b, u))
+
+    def _deepsim(self, semantic: Extractor, fixed: torch.Tensor, moving: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """1 - DeepSim of the fixed and the moved scan, both (1, 1, I, J, K); u at half their resolution."""
+        if self.config.extract_first:
+            return deepsim_loss(moved_levels(semantic.levels(moving), u), semantic.levels(fixed))
+        whole = resize_displacement(u, tuple(moving.shape[2:]))
+        return deepsim_loss(semantic.levels(moved(moving, whole)), semantic.levels(fixed))
 
 
 def label_shares(labels: torch.Tensor, scored: tuple[int | None, ...]) -> torch.Tensor:

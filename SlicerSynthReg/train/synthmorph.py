@@ -17,7 +17,7 @@ from SlicerSynthReg.train.pairs import PairConfig
 from SlicerSynthReg.train.registration import LOSSES, RegistrationTask, RegistrationTaskConfig
 from SlicerSynthReg.train.ship import Provenance, assembled, ship
 from SlicerSynthReg.train.training import DEVICE, app, label_maps, training
-from SlicerSynthReg.weights.registry import read_card
+from SlicerSynthReg.weights.registry import WeightsError, read_card
 
 _START = typer.Option(None, help="Model whose network the training starts from.")
 _HELD_OUT = typer.Option(2, help="So many label maps, the last by name, are for validation only.")
@@ -54,6 +54,10 @@ def registration(
     ),
     loss: str = typer.Option("dice", help=f"One of {', '.join(LOSSES)}."),
     network: str = typer.Option("matching", help="matching, or unet (the paper's)."),
+    semantic: str = typer.Option(
+        "synthmorph-brains", help="With --loss deepsim: the model whose encoder compares, a registration's or its own."
+    ),
+    extract_first: bool = typer.Option(False, help="DeepSim's features are taken before the warp, then warped."),
     one_person: bool = typer.Option(False, help="Both images of a pair from one label map."),
     held_out: int = _HELD_OUT,
     device: str = DEVICE,
@@ -62,11 +66,15 @@ def registration(
     if features and network != "matching":
         raise typer.BadParameter("Found --features with --network unet, expected matching: the U-Net has none.")
     try:
-        config = RegistrationTaskConfig(loss, network, features is not None, pairs=PairConfig(one_person=one_person))
-    except ValueError as error:
+        config = RegistrationTaskConfig(
+            loss, network, features is not None, extract_first=extract_first, pairs=PairConfig(one_person=one_person)
+        )
+        maps = label_maps(labels, held_out) if labels else None
+        start = _assembled(features) if features else None
+        compared = Extractor.load(read_card(semantic)) if loss == "deepsim" else None
+        return RegistrationTask(config, maps, start, held_out, device, compared)
+    except (ValueError, WeightsError) as error:
         raise typer.BadParameter(str(error)) from error
-    maps = label_maps(labels, held_out) if labels else None
-    return RegistrationTask(config, maps, _assembled(features) if features else None, held_out, device)
 
 
 @app.command("ship")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph, SynthMorphConfig
+from SlicerSynthReg.nets.extractor import Extractor, ExtractorConfig
 from SlicerSynthReg.nets.unet import UNetConfig
 from SlicerSynthReg.report.curves import plot_training
 from SlicerSynthReg.space.transform import exponential
@@ -35,7 +36,13 @@ def a_model(seed: int = 0) -> SynthMorph:
 def a_task(loss: str = "dice", network: str = "matching", freeze: bool = False, maps=None) -> RegistrationTask:
     model = a_model()
     config = RegistrationTaskConfig(loss, network, freeze, unet=PAPERS, pairs=SMALL_PAIRS)
-    return RegistrationTask(config, maps, model if network == "matching" else None, held_out=2)
+    start = model if network == "matching" else None
+    return RegistrationTask(config, maps, start, held_out=2, semantic=an_extractor() if loss == "deepsim" else None)
+
+
+def an_extractor() -> Extractor:
+    torch.manual_seed(1)
+    return Extractor(ExtractorConfig(UNetConfig(1, 4, (4, 8, 8)), (1, 2))).eval()
 
 
 def a_known_pair(seed: int = 0):
@@ -100,6 +107,24 @@ def test_lambda_weighs_smoothness_except_where_the_truth_is_known():
             assert rest == 0
         else:
             assert 0.099 * terms["smooth"] < rest < 10.1 * terms["smooth"], loss
+
+
+def test_deepsim_compares_at_full_resolution_in_either_order_and_its_extractor_stays(seeded):
+    """Nothing moved, images alike: no loss; moved, a loss whose gradient reaches the displacement."""
+    task = a_task("deepsim")
+    pair = a_known_pair()
+    pair = replace(pair, velocity=None, scans=(pair.fixed.image, pair.fixed.image))
+    v = torch.zeros((1, 3, 12, 14, 10))
+    bent = (0.8 * torch.randn(v.shape, generator=seeded(0))).requires_grad_()
+    for extract_first in (False, True):
+        task.config = replace(task.config, extract_first=extract_first)
+        assert float(task.unlike(pair, v, v)) == pytest.approx(0.0, abs=1e-5)
+        loss = task.unlike(pair, bent, bent)
+        loss.backward()
+        assert float(loss.detach()) > 1e-3 and bent.grad.abs().max() > 0
+    assert not any(p.requires_grad for p in task.semantic.parameters())
+    with pytest.raises(ValueError, match="deepsim"):
+        RegistrationTask(replace(task.config, loss="dice"), None, semantic=an_extractor())
 
 
 def test_the_papers_network_is_trained_at_lambda_one():
