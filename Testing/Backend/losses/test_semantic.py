@@ -65,7 +65,7 @@ def test_both_orders_agree_where_the_warp_is_a_shift_of_whole_blocks(an_extracto
 
 @pytest.mark.parametrize(("levels", "within"), [((0,), 1e-3), ((0, 1, 2), 0.15)])
 def test_squared_difference_of_an_extractors_channels_is_twice_the_loss(levels, within, seeded):
-    """Exactly where nothing is interpolated; between a coarse level's voxels its unit vectors are shortened a little."""
+    """Exactly, where nothing is interpolated; between coarse voxels unit vectors are shortened a little."""
     torch.manual_seed(0)
     extractor = Extractor(ExtractorConfig(UNetConfig(1, 4, (4, 6, 8), norm="none"), levels)).eval()
     a, b = (
