@@ -35,10 +35,10 @@ class OrganValues:
 
 @dataclass(frozen=True)
 class ContrastReport:
-    """One translation. image: the input's base name. phase: what the input looks like. evaluations: calls of the
-    network for a slice. pixels: of the slices it saw. kept_hu: median |change| in tissues that iodine does not reach,
-    by name. cycle_hu: mean error in soft tissue after there and back. shift_mm: how far the borders of body, lung and
-    gas have moved; sharpness: their steepness over the scan's. truth: measures of MFM against the true image.
+    """One translation. image: the input's base name. phase, phase_made: what input and result look like. evaluations:
+    calls of the network for a slice. pixels: of the slices it saw. kept_hu: median |change| in tissues that iodine does
+    not reach, by name. cycle_hu: mean error in soft tissue after there and back. shift_mm: how far the borders of body,
+    lung and gas have moved; sharpness: their steepness over the scan's. truth: measures of MFM against the true image.
     """
 
     image: str
@@ -52,6 +52,7 @@ class ContrastReport:
     change_hu: float
     kept_hu: dict[str, float]
     phase: str = "unknown"
+    phase_made: str = "unknown"
     cycle_hu: float | None = None
     shift_mm: float | None = None
     sharpness: float | None = None
@@ -100,6 +101,10 @@ def verdicts(report: ContrastReport) -> tuple[Verdict, ...]:
         Verdict("Mean change in the body", f"{report.change_hu:.1f} HU", GOOD, "How much differs from the scan."),
         *(_kept(name, value) for name, value in report.kept_hu.items()),
     ]
+    if report.phase_made != "unknown":
+        right = report.phase_made == report.to
+        text = "As asked." if right else f"Expected {KINDS[report.to]}: look at the aorta."
+        rows.append(Verdict("The result looks", KINDS[report.phase_made], GOOD if right else LOOK, text))
     if report.shift_mm is not None and report.sharpness is not None:
         moved, blurred = report.shift_mm > SHIFT_GOOD_MM, report.sharpness < SHARP_GOOD
         text = "Moved: the anatomy must not." if moved else "Anatomy lies where it lay."

@@ -11,9 +11,11 @@ from pathlib import Path
 import torch
 
 from SlicerSynthReg.evaluate.ct import slice_scores
+from SlicerSynthReg.evaluate.ct_check import check_ct
 from SlicerSynthReg.evaluate.ct_invariance import Invariance, invariance
 from SlicerSynthReg.evaluate.organs_hu import organ_medians
-from SlicerSynthReg.methods.mfm.model import ContrastModel, Solution
+from SlicerSynthReg.methods.mfm.model import ContrastModel
+from SlicerSynthReg.methods.mfm.solution import Solution
 from SlicerSynthReg.methods.mfm.translate import TranslateConfig, Translation, translate
 from SlicerSynthReg.report.contrast import ContrastReport, OrganValues, contrast_page
 from SlicerSynthReg.report.contrast_picture import contrast_picture
@@ -80,11 +82,13 @@ def contrast_task(request: Request, workspace: Path, progress: Progress) -> Task
     report = _measured(request, parameters, inputs, found, card.name, device)
     watch.end()
     report = dataclasses.replace(report, stages={name: round(s, 3) for name, s in watch.seconds.items()})
-    picture = png_bytes(contrast_picture(inputs.image, found.image, parameters.to, found.cycle))
-    (workspace / "picture.png").write_bytes(picture)
-    write_page(contrast_page(report, picture, card), workspace / "report.html")
     (workspace / "contrast.json").write_text(json.dumps(dataclasses.asdict(report), indent=2) + "\n", encoding="utf-8")
-    outputs |= {"picture": "picture.png", "page": "report.html", "record": "contrast.json"}
+    outputs["record"] = "contrast.json"
+    if parameters.slice is None:  # a preview is waited for
+        picture = png_bytes(contrast_picture(inputs.image, found.image, parameters.to, found.cycle))
+        (workspace / "picture.png").write_bytes(picture)
+        write_page(contrast_page(report, picture, card), workspace / "report.html")
+        outputs |= {"picture": "picture.png", "page": "report.html"}
     return TaskOutcome(outputs, dataclasses.asdict(report), list(report.warnings))
 
 
@@ -138,6 +142,7 @@ def _measured(
         sharpness=borders.sharpness if borders else None,
         cycle_hu=None if found.cycle is None or not soft.any() else float(found.cycle.data[0][soft].mean()),
         phase=inputs.phase,
+        phase_made="unknown" if parameters.slice else _phase(found.image, inputs.labels),
         organs=_organs(inputs, found.image),
         truth=_truth(view, inputs, after),
         warnings=inputs.warnings,
@@ -145,6 +150,14 @@ def _measured(
         device=device,
         version=version_of_synthreg(),
     )
+
+
+def _phase(made: Volume, labels: Volume | None) -> str:
+    """What the result looks like to whoever does not know how it was made."""
+    try:
+        return check_ct(made, labels).phase
+    except VolumeError:  # a model that makes no CT: its figures tell
+        return "unknown"
 
 
 def _borders(image: Volume, made: Volume) -> Invariance | None:

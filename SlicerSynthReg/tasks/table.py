@@ -10,6 +10,7 @@ from typing import Any, Callable
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
 from SlicerSynthReg.tasks.context_parameters import ContextParameters
 from SlicerSynthReg.tasks.contrast_parameters import ContrastParameters
+from SlicerSynthReg.tasks.export_parameters import ExportParameters
 from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters, SegmentParameters
 from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
 from SlicerSynthReg.tasks.model import chosen_card, context_card, contrast_card, healthy_card, segmenter_card
@@ -74,6 +75,12 @@ def _contrast() -> Task:
     from SlicerSynthReg.tasks.contrast import contrast_task
 
     return contrast_task
+
+
+def _export() -> Task:
+    from SlicerSynthReg.tasks.export import export_task
+
+    return export_task
 
 
 def _files_of_examples(inputs: Mapping[str, str]) -> list[Path]:
@@ -163,6 +170,15 @@ TASKS: Mapping[str, TaskSpec] = {
         parameters=ContrastParameters,
         load=_contrast,
         weights=lambda parameters: contrast_card(parameters["model"]).sha256,
+    ),
+    "export": TaskSpec(
+        help="Write a computed CT as a derived DICOM series of the study that it was computed from.",
+        inputs={
+            "image": InputSpec("The computed CT, in HU, on the grid of its source.", required=True),
+            "source": InputSpec("Folder with the DICOM series that it was computed from.", required=True),
+        },
+        parameters=ExportParameters,
+        load=_export,
     ),
     "finetune": TaskSpec(
         help="Train a segmentation model of your own from a few annotated volumes, in a budget of minutes.",

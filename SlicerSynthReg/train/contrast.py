@@ -12,8 +12,9 @@ from torch import nn
 
 from SlicerSynthReg.evaluate.ct import SliceScores, slice_scores
 from SlicerSynthReg.methods.mfm.hounsfield import changed, scaled
-from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel, Solution
+from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel
 from SlicerSynthReg.methods.mfm.slices import SliceNetwork
+from SlicerSynthReg.methods.mfm.solution import Solution
 from SlicerSynthReg.train.augment_slices import augmented, draw_slice_augment
 from SlicerSynthReg.train.ct_pairs import AIR_HU, PairPool, SlicePair, draw_batch
 

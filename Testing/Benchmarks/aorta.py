@@ -19,7 +19,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from SlicerSynthReg.methods.mfm.hounsfield import scaled
-from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel, Solution
+from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel
+from SlicerSynthReg.methods.mfm.solution import Solution
 from SlicerSynthReg.nets.slicewise import NETWORKS
 from SlicerSynthReg.nets.time_resnet import TimeResNet, TimeResNetConfig
 from SlicerSynthReg.synth.ct.organs import ORGANS

@@ -24,8 +24,9 @@ import numpy as np
 import torch
 
 from SlicerSynthReg.evaluate.ct import SliceScores, slice_scores
-from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel, Solution
+from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel
 from SlicerSynthReg.methods.mfm.slices import SliceNetwork
+from SlicerSynthReg.methods.mfm.solution import Solution
 from SlicerSynthReg.methods.mfm.translate import TranslateConfig, translate
 from SlicerSynthReg.nets.slicewise import NETWORKS
 from SlicerSynthReg.space.grid import Grid

@@ -14,6 +14,7 @@ from SlicerSynthReg.methods.mfm.diffusion import T, denoised, diffusion_loss
 from SlicerSynthReg.methods.mfm.flow import TIMES, flow_loss, follow
 from SlicerSynthReg.methods.mfm.regression import regress, regression_loss
 from SlicerSynthReg.methods.mfm.slices import SliceNetwork
+from SlicerSynthReg.methods.mfm.solution import Solution
 from SlicerSynthReg.nets.slicewise import SliceNetConfig, built, from_card, to_card
 from SlicerSynthReg.nets.time_resnet import SMALL
 from SlicerSynthReg.weights.registry import Card, load_weights
@@ -44,14 +45,6 @@ class ContrastConfig:
     @classmethod
     def from_card(cls, values: dict[str, Any]) -> ContrastConfig:
         return cls(**{**values, "net": from_card(values["net"])})
-
-
-@dataclass(frozen=True)
-class Solution:
-    """How the equation is solved. steps: of the solver, or of DDPM's T."""
-
-    solver: str = "heun"
-    steps: int = 1
 
 
 class ContrastModel(nn.Module):

@@ -10,8 +10,9 @@ import torch
 
 from SlicerSynthReg.methods.mfm.flow import TIMES
 from SlicerSynthReg.methods.mfm.hounsfield import LIMIT_HU, scaled
-from SlicerSynthReg.methods.mfm.model import ContrastModel, Solution
+from SlicerSynthReg.methods.mfm.model import ContrastModel
 from SlicerSynthReg.methods.mfm.slices import SliceNetwork
+from SlicerSynthReg.methods.mfm.solution import Solution, calls
 from SlicerSynthReg.methods.mfm.upsampling import coarser, finer, guided
 from SlicerSynthReg.volume.axial import AxialView, axial_slab
 from SlicerSynthReg.volume.volume import Volume
@@ -98,18 +99,6 @@ def translate(
             cycle_hu[part, box[0], box[1]] = finer(miss[part], source.shape[1:])
         cycle = made(cycle_hu, "cycle error")
     return Translation(made(found, f"synthetic {config.to}"), cycle, evaluations, pixels)
-
-
-def calls(solution: Solution, way: str) -> int:
-    """How often the network is called for a slice; for "adaptive", which decides by itself, the least."""
-    if way == "regression":
-        return 1
-    if way == "ddpm":
-        return solution.steps
-    if solution.solver == "adams":
-        return 4 * min(3, solution.steps) + max(0, solution.steps - 3)
-    stages = {"euler": 1, "midpoint": 2, "heun": 2, "rk3": 3, "rk4": 4, "adaptive": 7}
-    return stages[solution.solver] * solution.steps
 
 
 def body_box(hu: torch.Tensor, pixel_mm: tuple[float, float]) -> tuple[slice, slice]:

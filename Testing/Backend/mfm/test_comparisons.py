@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from SlicerSynthReg.methods.mfm.diffusion import T, alpha_bar, denoised, diffusion_loss, noised
-from SlicerSynthReg.methods.mfm.model import WAYS, ContrastConfig, ContrastModel, Solution
+from SlicerSynthReg.methods.mfm.model import WAYS, ContrastConfig, ContrastModel
 from SlicerSynthReg.methods.mfm.regression import regress, regression_loss
 from SlicerSynthReg.methods.mfm.slices import SliceNetwork
+from SlicerSynthReg.methods.mfm.solution import Solution
 from SlicerSynthReg.nets.time_resnet import TimeResNetConfig
 
 TINY = TimeResNetConfig(widths=(8, 16), down=(1, 2), time=16)

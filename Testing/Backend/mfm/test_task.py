@@ -13,6 +13,7 @@ from SlicerSynthReg.request import Cancelled, Request, RequestError, Result
 from SlicerSynthReg.run import run
 from SlicerSynthReg.space.ode import METHODS
 from SlicerSynthReg.tasks.contrast_parameters import SOLVERS
+from SlicerSynthReg.volume.read import read_volume
 
 
 def made(image: Path, out: Path, **parameters: object) -> Result:
@@ -160,6 +161,41 @@ def test_dicom_in_a_derived_series_out(a_shipped_model, a_dicom_ct, tmp_path):
         source = next(one for one in sources if one.SOPInstanceUID == refers)
         change = result.pixel_array.astype(float) - (source.pixel_array.astype(float) - 1024)
         assert np.median(change[8:28, 8:28]) == 50
+
+
+def test_a_result_becomes_a_series_later_and_only_on_its_sources_slices(a_shipped_model, a_dicom_ct, a_ct, tmp_path):
+    """As Slicer's panel does, which holds the result and not the folder."""
+    import pydicom
+
+    a_shipped_model()
+    image = made(a_dicom_ct, tmp_path / "out", to="contrast").outputs["image"]
+    words = ["export", image, str(a_dicom_ct), "--description", "contrast CT by a test", "-o", str(tmp_path / "new")]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 0, told.output
+    files = sorted((tmp_path / "new" / "dicom").glob("*.dcm"))
+    again = read_volume(files[0].parent)
+    np.testing.assert_allclose(again.data[0].numpy(), np.clip(hu(image), -1024, 3071), atol=0.51)
+    assert pydicom.dcmread(files[0]).SeriesDescription.startswith("SYNTHETIC contrast CT by a test")
+    request = Request("export", {"image": str(a_ct), "source": str(a_dicom_ct)}, str(tmp_path / "moved"))
+    nibabel.save(nibabel.Nifti1Image(hu(image), np.diag([-4.0, -4.0, 4.0, 1.0])), a_ct)
+    with pytest.raises(RequestError, match="does not lie on the slices of the source series"):
+        run(request)
+    assert not (tmp_path / "moved").exists()
+
+
+def test_what_the_result_looks_like_is_told_and_a_preview_has_no_page(a_shipped_model, a_ct, tmp_path):
+    a_shipped_model(velocity=0.0)
+    values, aorta = hu(a_ct), np.zeros((40, 36, 9), np.uint8)
+    aorta[24:28, 16:20] = 52
+    values[aorta > 0] = 300
+    affine = nibabel.load(a_ct).affine
+    nibabel.save(nibabel.Nifti1Image(values, affine), a_ct)
+    nibabel.save(nibabel.Nifti1Image(aorta, affine), tmp_path / "labels.nii.gz")
+    whole = made(a_ct, tmp_path / "whole", to="native", labels=tmp_path / "labels.nii.gz")
+    assert (whole.report["phase"], whole.report["phase_made"]) == ("contrast", "contrast")  # nothing was changed
+    assert "look at the aorta" in Path(whole.outputs["page"]).read_text()
+    preview = made(a_ct, tmp_path / "preview", to="native", slice=3)
+    assert "page" not in preview.outputs and preview.report["phase_made"] == "unknown"
 
 
 def test_the_headers_of_a_series_are_heard(a_shipped_model, a_dicom_ct, tmp_path):

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel, Solution
-from SlicerSynthReg.methods.mfm.translate import TranslateConfig, body_box, calls, translate
+from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel
+from SlicerSynthReg.methods.mfm.solution import Solution, calls
+from SlicerSynthReg.methods.mfm.translate import TranslateConfig, body_box, translate
 from SlicerSynthReg.methods.mfm.upsampling import coarser, finer, guided
 from SlicerSynthReg.nets.time_resnet import TimeResNetConfig
 from SlicerSynthReg.space.grid import Grid

@@ -1,0 +1,17 @@
+"""What can be chosen for an export to DICOM. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from SlicerSynthReg.tasks.parameters import parameter
+
+
+@dataclass(frozen=True)
+class ExportParameters:
+    """description: of the derivation, without anything about the patient."""
+
+    description: str = parameter(str, "CT computed by a network", "What was done, in a few words.")
+    series: str | None = parameter(
+        str, None, "Number or UID of the series, where the source folder holds several.", personal=True
+    )
