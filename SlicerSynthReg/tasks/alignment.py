@@ -34,8 +34,8 @@ _Volumes = tuple[Volume, "Volume | None", Volume, "Volume | None"]
 class AlignmentConfig:
     """regularization: 1 is the default smoothness, higher is smoother. network, refine, affine_only: which stages run.
     margin_mm: kept around what counts of the fixed scan. stripped: a scan of whose tissue more than this share is brain
-    was stripped of the rest before (0.84 where it was; 0.35 to 0.51 in whole heads). fine: scans whose voxels are at most so
-    many of the comparison's, along every axis, are compared once more at half of it, if that makes no more than
+    was stripped of the rest before (0.84 where it was; 0.35 to 0.51 in whole heads). fine: scans whose voxels are at
+    most so many of the comparison's, along every axis, are compared once more at half of it, if that makes no more than
     `most_voxels`. device: where networks and refinement run."""
 
     regularization: float = 1.0
