@@ -48,7 +48,7 @@ def contrast_task(request: Request, workspace: Path, progress: Progress) -> Task
     card = contrast_card(parameters.model)
     watch = Stopwatch(progress)
     watch.stage("reading", 0.01)
-    model = _model(card.name).to(chosen_device(parameters.device))
+    model = _model(card.name, card.sha256).to(chosen_device(parameters.device))
     if parameters.to not in model.directions:
         raise RequestError(
             f"Found that {card.name} makes {model.directions[0]} CT only, expected a model for {parameters.to}. "
@@ -93,8 +93,8 @@ def contrast_task(request: Request, workspace: Path, progress: Progress) -> Task
 
 
 @lru_cache(maxsize=2)
-def _model(name: str) -> ContrastModel:
-    """Kept between the requests of one worker."""
+def _model(name: str, sha256: str) -> ContrastModel:
+    """Kept between the requests of one worker, as long as its weights are the same."""
     return ContrastModel.load(read_card(name))
 
 
