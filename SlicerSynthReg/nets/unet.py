@@ -18,7 +18,7 @@ from torch.nn import functional as F
 class UNetConfig:
     """inputs, outputs: channels. widths: channels by level, finest first. finest: the level at which the decoder ends
     (0 = the input's resolution, 1 = half, as SynthMorph's velocity). norm: "group" (groups of 4 channels) or "none".
-    skips: the decoder sees the encoder's features, but for auto-encoders."""
+    skips: the decoder sees the encoder's features, but for auto-encoders. dims: 3, or 2 for images (B, C, I, J)."""
 
     inputs: int = 1
     outputs: int = 16
@@ -26,14 +26,19 @@ class UNetConfig:
     finest: int = 0
     norm: str = "group"
     skips: bool = True
+    dims: int = 3
+
+
+CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 class ConvBlock(nn.Sequential):
     """Convolution, normalisation if any, LeakyReLU 0.2."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, norm: str = "group") -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, norm: str = "group", dims: int = 3) -> None:
         layers: list[nn.Module] = [
-            nn.Conv3d(inputs, outputs, 3, stride, 1, bias=norm == "none", padding_mode="replicate")
+            CONVOLUTIONS[dims](inputs, outputs, 3, stride, 1, bias=norm == "none", padding_mode="replicate")
         ]
         if norm == "group":
             layers.append(nn.GroupNorm(max(1, outputs // 4), outputs))
@@ -47,18 +52,20 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
-        widths, norm = config.widths, config.norm
-        self.stem = ConvBlock(config.inputs, widths[0], norm=norm)
+        widths, norm, dims = config.widths, config.norm, config.dims
+        self.stem = ConvBlock(config.inputs, widths[0], 1, norm, dims)
         self.down = nn.ModuleList(
-            nn.Sequential(ConvBlock(a, b, 2, norm), ConvBlock(b, b, 1, norm)) for a, b in zip(widths, widths[1:])
+            nn.Sequential(ConvBlock(a, b, 2, norm, dims), ConvBlock(b, b, 1, norm, dims))
+            for a, b in zip(widths, widths[1:])
         )
-        self.up = nn.ModuleList(nn.ConvTranspose3d(b, a, 2, 2) for a, b in zip(widths, widths[1:]))
+        self.up = nn.ModuleList(TRANSPOSED[dims](b, a, 2, 2) for a, b in zip(widths, widths[1:]))
         self.merge = nn.ModuleList(
-            ConvBlock((1 + config.skips) * a, max(a, config.outputs) if level == 0 else a, 1, norm)
+            ConvBlock((1 + config.skips) * a, max(a, config.outputs) if level == 0 else a, 1, norm, dims)
             for level, a in enumerate(widths[:-1])
         )
         last = max(widths[0], config.outputs) if config.finest == 0 else widths[config.finest]
-        self.head = nn.Conv3d(last, config.outputs, 1 if config.finest == 0 else 3, padding=int(config.finest != 0))
+        kernel = 1 if config.finest == 0 else 3
+        self.head = CONVOLUTIONS[dims](last, config.outputs, kernel, padding=int(config.finest != 0))
 
     @property
     def multiple(self) -> int:
@@ -88,8 +95,7 @@ class UNet(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         padded = pad_to_multiple(image, self.multiple)
         out = self.head(self.pyramid(padded)[0])
-        i, j, k = (-(-n // 2**self.config.finest) for n in image.shape[2:])
-        return out[:, :, :i, :j, :k]
+        return out[(..., *(slice(-(-n // 2**self.config.finest)) for n in image.shape[2:]))]
 
 
 def pad_to_multiple(image: torch.Tensor, multiple: int) -> torch.Tensor:
