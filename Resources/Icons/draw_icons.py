@@ -2,6 +2,7 @@
 
 SynthReg and SynthRegister: two outlines of a head, one out of place, and between them the checkerboard by which an
 alignment is judged. SynthReview: one head, half of it in either colour, with the line that is moved between them.
+SynthHealthy: a head with a lesion on one side, and on the other the place that it would have in health.
 """
 
 from __future__ import annotations
@@ -65,7 +66,19 @@ def draw_review(path: Path) -> None:
     save(figure, path)
 
 
+def draw_healthy(path: Path) -> None:
+    figure, axes = canvas()
+    head = Ellipse((64, 64), 84, 104, fc=FIXED, lw=0)
+    axes.add_patch(head)
+    axes.add_patch(Ellipse((46, 74), 30, 36, angle=20, fc=MOVING, ec=INK, lw=3.2))
+    axes.add_patch(Ellipse((82, 74), 30, 36, angle=-20, fill=False, ec="white", lw=3.2, ls=(0, (2.2, 1.2))))
+    axes.plot([64, 64], [14, 114], lw=3.2, color=INK)
+    axes.add_patch(Ellipse((64, 64), 84, 104, fill=False, lw=4.2, ec=INK))
+    save(figure, path)
+
+
 if __name__ == "__main__":
     draw(ROOT / "Resources" / "Icons" / "SynthReg.png")
     draw(ROOT / "Modules" / "SynthRegister" / "Resources" / "Icons" / "SynthRegister.png")
     draw_review(ROOT / "Modules" / "SynthReview" / "Resources" / "Icons" / "SynthReview.png")
+    draw_healthy(ROOT / "Modules" / "SynthHealthy" / "Resources" / "Icons" / "SynthHealthy.png")

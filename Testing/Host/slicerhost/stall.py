@@ -8,6 +8,7 @@ is during it.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -68,6 +69,8 @@ def stall_meter() -> Iterator[Stall]:
                 frame = sys._current_frames().get(main)
                 samples.append((moment, "".join(traceback.format_stack(frame)[-6:])))
 
+    gc.collect()
+    gc.disable()  # in the watcher's thread it would end Qt's objects, which only the main thread may
     timer = QtCore.QTimer()
     timer.setTimerType(QtCore.Qt.PreciseTimer)
     timer.timeout.connect(close_gap)
@@ -81,3 +84,4 @@ def stall_meter() -> Iterator[Stall]:
         timer.stop()
         done.set()
         watcher.join()
+        gc.enable()
