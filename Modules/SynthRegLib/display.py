@@ -15,11 +15,14 @@ CHECKER_ATTRIBUTE = "SynthReg.Checkerboard"
 
 
 def show_pair(behind: slicer.vtkMRMLVolumeNode, front: slicer.vtkMRMLVolumeNode, opacity: float) -> None:
-    """In all slice views, linked, fitted to the image behind."""
-    for composite in _composites():
+    """In all slice views, linked; fitted to the image behind unless it was there before, so that the place stays that
+    the user looks at."""
+    composites = _composites()
+    there = all(composite.GetBackgroundVolumeID() == behind.GetID() for composite in composites)
+    for composite in composites:
         composite.SetLinkedControl(True)
     slicer.util.setSliceViewerLayers(
-        background=behind, foreground=front, label=None, foregroundOpacity=opacity, fit=True
+        background=behind, foreground=front, label=None, foregroundOpacity=opacity, fit=not there
     )
 
 

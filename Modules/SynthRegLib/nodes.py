@@ -16,7 +16,7 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from vtk.util.numpy_support import vtk_to_numpy
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from SlicerSynthReg.volume.lps import flip_affine
 from SynthRegLib.labels import Layer, layers, numbering
@@ -41,12 +41,14 @@ def write_nodes(
     main: str,
     on: Mapping[str, str] | None = None,
     numbers: Mapping[str, int] | None = None,
+    parts: Mapping[str, tuple[int, int]] | None = None,
 ) -> Generator[None, None, dict[str, str]]:
     """Write scans, label maps and segmentations by role; returns the inputs of a request to image_task.derive_nodes.
 
     A role is the backend's name of the input, or table/row/column for a cell of a table that is the input `table`.
     main: the role under whose parent the results will lie. on: role -> the role on whose grid it is to be seen; others
-    keep their own. numbers: segment name -> label; None numbers all segments, those of one name alike.
+    keep their own. numbers: segment name -> label; None numbers all segments, those of one name alike. parts: role of a
+    scan -> first and end of the range of its slices (k) that are written, others whole.
     """
     labelled = [node for node in nodes.values() if is_labels(node)]
     given = dict(numbering(*labelled) if numbers is None else numbers)
@@ -55,7 +57,7 @@ def write_nodes(
         if is_labels(node):
             written = yield from written_labels(node, given, folder, f"node{n}")
         else:
-            written = [(yield from written_image(node, folder, f"node{n}"))]
+            written = [(yield from written_image(node, folder, f"node{n}", (parts or {}).get(role)))]
         kind = "labels" if is_labels(node) else "scalar"
         images[role] = {"name": node.GetName(), "kind": kind, "layers": written, "on": (on or {}).get(role)}
     (folder / SCENE).write_text(json.dumps({"main": main, "images": images}), encoding="utf-8")
@@ -66,9 +68,24 @@ def is_labels(node: slicer.vtkMRMLNode) -> bool:
     return bool(node.IsA("vtkMRMLSegmentationNode") or node.IsA("vtkMRMLLabelMapVolumeNode"))
 
 
-def written_image(node: slicer.vtkMRMLVolumeNode, folder: Path, name: str) -> Steps:
-    """The voxels as `name`.nrrd, and the record of where they lie."""
-    return (yield from _written_layer(node, Layer(node.GetImageData(), ijk_to_ras(node), None), folder, name))
+def written_image(
+    node: slicer.vtkMRMLVolumeNode, folder: Path, name: str, part: tuple[int, int] | None = None
+) -> Steps:
+    """The voxels as `name`.nrrd, and the record of where they lie. part: see write_nodes."""
+    layer = Layer(node.GetImageData(), ijk_to_ras(node), None)
+    return (yield from _written_layer(node, _slab(layer, *part) if part else layer, folder, name))
+
+
+def _slab(layer: Layer, low: int, high: int) -> Layer:
+    """Its slices from `low` to `high` - 1, on the same memory."""
+    i, j, _k = layer.image.GetDimensions()
+    voxels = vtk_to_numpy(layer.image.GetPointData().GetScalars())
+    image = vtk.vtkImageData()
+    image.SetDimensions(i, j, high - low)
+    image.GetPointData().SetScalars(numpy_to_vtk(voxels[low * i * j : high * i * j]))
+    affine = layer.affine.copy()
+    affine[:3, 3] += low * affine[:3, 2]
+    return Layer(image, affine, layer.numbers)
 
 
 def written_labels(

@@ -47,10 +47,11 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """sources: role -> node that the results come from. beside: the one beside which they lie in the hierarchy."""
+    """sources: role -> node that the results come from. beside: the one beside which they lie in the hierarchy, None
+    for its top."""
 
     sources: Mapping[str, slicer.vtkMRMLNode]
-    beside: slicer.vtkMRMLNode
+    beside: slicer.vtkMRMLNode | None
     model: str
     page: str
 
@@ -207,10 +208,10 @@ def _tell_origin(node: slicer.vtkMRMLNode, origin: Origin) -> None:
             node.SetAttribute(f"SynthReg.{role}.DICOM.instanceUIDs", instances)
 
 
-def _lay_beside(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode) -> None:
+def _lay_beside(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode | None) -> None:
     """In the subject hierarchy, where the source lies: the same patient and study."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    if hierarchy is None:
+    if hierarchy is None or source is None:
         return
     parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(source)) or hierarchy.GetSceneItemID()
     item = hierarchy.GetItemByDataNode(node)

@@ -64,10 +64,12 @@ class ResultView:
         self._ui.resultLabel.text = _("No result yet.")
         self._ui.resultCollapsibleButton.enabled = False
 
-    def forget_if_of(self, node: slicer.vtkMRMLNode) -> None:
-        """Where `node`, which is about to leave the scene, is one of the images that are shown."""
-        if self._shown is not None and (node is self._shown.front or node is self._shown.behind):
-            self.forget()
+    def forget_if_of(self, node: slicer.vtkMRMLNode) -> bool:
+        """Where `node`, which is about to leave the scene, is one of the images that are shown; whether it was."""
+        if self._shown is None or (node is not self._shown.front and node is not self._shown.behind):
+            return False
+        self.forget()
+        return True
 
     def _uncheck(self) -> None:
         if self._checkerboard is not None:

@@ -134,7 +134,8 @@ class RunPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 name=node.GetName()
             )
             self._job.cancel()
-        self._result.forget_if_of(node)
+        if self._result.forget_if_of(node):
+            self._show()
 
     def initializeParameterNode(self) -> None:
         self.setParameterNode(self.logic.getParameterNode())

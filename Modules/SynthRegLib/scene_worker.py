@@ -57,9 +57,21 @@ def examples_spec() -> TaskSpec:
     return TaskSpec("Pairs of nodes to a folder of examples.", {"scene": _SCENE}, NoParameters, load)
 
 
+def ct_sample_spec() -> TaskSpec:
+    """A computed CT, to try the buttons on."""
+
+    def load() -> Task:
+        from SynthRegLib.ct_sample_task import ct_sample
+
+        return ct_sample
+
+    return TaskSpec("A virtual patient's CT, native and with contrast.", {}, NoParameters, load)
+
+
 def tasks_on_nodes() -> dict[str, TaskSpec]:
     """The backend's tasks, and those on nodes."""
-    return {**TASKS, **{f"{name}_nodes": nodes_spec(name) for name in _ON_NODES}, "examples_nodes": examples_spec()}
+    on_nodes = {f"{name}_nodes": nodes_spec(name) for name in _ON_NODES}
+    return {**TASKS, **on_nodes, "examples_nodes": examples_spec(), "ct_sample": ct_sample_spec()}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 SynthReg and SynthRegister: two outlines of a head, one out of place, and between them the checkerboard by which an
 alignment is judged. SynthReview: one head, half of it in either colour, with the line that is moved between them.
 SynthHealthy: a head with a lesion on one side, and on the other the place that it would have in health.
+SynthContrast: a slice of the abdomen, its vessels without contrast on one side and with it on the other.
 """
 
 from __future__ import annotations
@@ -77,8 +78,26 @@ def draw_healthy(path: Path) -> None:
     save(figure, path)
 
 
+def draw_contrast(path: Path) -> None:
+    figure, axes = canvas()
+    body = Ellipse((64, 64), 116, 84, fc="white", lw=0)
+    axes.add_patch(body)
+    right = Rectangle((64, 18), 60, 92, fc=FIXED, lw=0)
+    axes.add_patch(right)
+    right.set_clip_path(body)
+    for x, y, size, colour in ((36, 66, 30, "#cfd8df"), (92, 66, 30, MOVING), (64, 56, 24, "#cfd8df")):
+        axes.add_patch(Ellipse((x, y), size, size, fc=colour, ec=INK, lw=3.2))
+    bright = Rectangle((64, 44), 12, 24, fc=MOVING, lw=0, zorder=3)
+    axes.add_patch(bright)
+    bright.set_clip_path(Ellipse((64, 56), 22, 22, transform=axes.transData))
+    axes.plot([64, 64], [22, 106], lw=3.2, color=INK, zorder=4)
+    axes.add_patch(Ellipse((64, 64), 116, 84, fill=False, lw=4.2, ec=INK, zorder=5))
+    save(figure, path)
+
+
 if __name__ == "__main__":
     draw(ROOT / "Resources" / "Icons" / "SynthReg.png")
     draw(ROOT / "Modules" / "SynthRegister" / "Resources" / "Icons" / "SynthRegister.png")
     draw_review(ROOT / "Modules" / "SynthReview" / "Resources" / "Icons" / "SynthReview.png")
     draw_healthy(ROOT / "Modules" / "SynthHealthy" / "Resources" / "Icons" / "SynthHealthy.png")
+    draw_contrast(ROOT / "Modules" / "SynthContrast" / "Resources" / "Icons" / "SynthContrast.png")

@@ -1,0 +1,1 @@
+"""What SynthContrast is made of."""

@@ -1,0 +1,35 @@
+"""The organs of a segmentation: how they are numbered for the backend, and their HU as the report tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+from SynthRegLib.labels import segment_names
+
+_AORTA = 52
+_FIRST = 1001
+"""Above all numbers that TotalSegmentator gives, so that no organ is mistaken for another."""
+
+
+@dataclass(frozen=True)
+class OrganRow:
+    """Median HU of one organ before and after."""
+
+    name: str
+    before: float
+    after: float
+
+
+def organ_numbers(labels: slicer.vtkMRMLNode | None) -> dict[str, int]:
+    """Segment name -> label. The aorta has its own number, as it tells the phase; label maps keep theirs."""
+    names = [] if labels is None else list(dict.fromkeys(segment_names(labels)))
+    return {name: _AORTA if name.strip().lower() == "aorta" else _FIRST + n for n, name in enumerate(names)}
+
+
+def organ_rows(report: Mapping[str, Any], numbers: Mapping[str, int]) -> list[OrganRow]:
+    """As the report lists them, under the names of the segments."""
+    own = {f"label {number}": name for name, number in numbers.items()}
+    return [OrganRow(own.get(one["name"], one["name"]), one["before"], one["after"]) for one in report["organs"]]

@@ -1,0 +1,107 @@
+"""A virtual patient's CT as nodes: for the panel's button and for the module Sample Data."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+from SynthRegLib import install
+from SynthRegLib.job import Work
+from SynthRegLib.results import (
+    Added,
+    Loaded,
+    Origin,
+    Place,
+    add_scan,
+    add_segmentation,
+    load,
+    new_segment,
+    place_all,
+    set_window,
+)
+from SynthRegLib.warm import WarmWorker
+from SynthRegLib.work import at_once, nodes_work
+from vtk.util.numpy_support import vtk_to_numpy
+
+from SlicerSynthReg.synth.ct.organs import ORGANS
+from SynthContrastLib.conversion import ABDOMEN
+
+NAME = "SynthContrastAbdomen"
+_MODEL = "virtual patient"
+_COLOURS = {
+    "liver": (0.77, 0.47, 0.34), "aorta": (0.85, 0.25, 0.22), "spleen": (0.62, 0.42, 0.58), "heart": (0.76, 0.3, 0.3),
+    "right kidney": (0.73, 0.4, 0.2), "left kidney": (0.73, 0.4, 0.2), "vena cava": (0.2, 0.45, 0.75),
+    "vertebra": (0.95, 0.9, 0.75), "rib": (0.95, 0.9, 0.75),
+}  # fmt: skip
+_OTHER = (0.55, 0.65, 0.55)
+
+
+@dataclass(frozen=True, eq=False)
+class SampleCT:
+    """contrast: what is converted. native: the same patient without contrast. organs: of both."""
+
+    contrast: slicer.vtkMRMLScalarVolumeNode
+    native: slicer.vtkMRMLScalarVolumeNode
+    organs: slicer.vtkMRMLSegmentationNode
+
+
+def sample_work() -> Work:
+    """What a Job does; its value is SampleCT."""
+
+    def write(folder) -> Generator[None, None, dict[str, str]]:
+        yield
+        return {}
+
+    return nodes_work("ct_sample", write, {}, lambda result: load(result, ("contrast", "native", "labels")), _place)
+
+
+def register_sample(icon: str) -> None:
+    """Offer the CT in the module Sample Data. icon: path of its thumbnail."""
+    import SampleData
+
+    def download(source: object) -> list:
+        install.ensure()
+        worker = WarmWorker()
+        try:
+            made = at_once(sample_work(), worker.client().run)
+        finally:
+            worker.give_up()
+        return [made.contrast, made.native, made.organs]
+
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="SynthReg", sampleName=NAME, thumbnailFileName=icon, customDownloader=download
+    )
+
+
+def _place(loaded: Loaded) -> Generator[None, None, SampleCT]:
+    found = loaded.report["placement"]["contrast"]
+    where = Place(tuple(found["shape"]), np.array(found["affine"]), None)
+    made: dict[str, slicer.vtkMRMLScalarVolumeNode] = {}
+
+    def scan(key: str, name: str, added: Added) -> slicer.vtkMRMLScalarVolumeNode:
+        made[key] = add_scan(name, loaded.arrays[key], where, added)
+        set_window(made[key], *ABDOMEN)
+        return made[key]
+
+    def organs(added: Added) -> slicer.vtkMRMLSegmentationNode:
+        present = set(np.unique(vtk_to_numpy(loaded.arrays["labels"])).tolist())
+        segments = {
+            name: (number, new_segment(name, _COLOURS.get(name, _OTHER)))
+            for name, number in ORGANS.items()
+            if number in present
+        }
+        node = add_segmentation(_("Sample organs"), loaded.arrays["labels"], where, added, segments, made["contrast"])
+        if node.GetDisplayNode() is not None:
+            node.GetDisplayNode().SetVisibility(False)
+        return node
+
+    makers = {
+        "contrast": partial(scan, "contrast", _("Sample CT with contrast")),
+        "native": partial(scan, "native", _("Sample CT, truly native")),
+        "organs": organs,
+    }
+    return SampleCT(**(yield from place_all(makers, Origin({}, None, _MODEL, ""))))
