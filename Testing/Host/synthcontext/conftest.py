@@ -1,0 +1,38 @@
+"""SynthContext's panel ready to be clicked, with a network that votes and a folder of models of the test's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+WORKERS_HOME = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch) -> Path:
+    """The folder of the user's own models, which the worker and the panel look into; the voting network lies in it."""
+    from Testing.Host.synthcontext.tiny import make_models
+
+    folder = tmp_path / "models"
+    make_models(folder)
+    monkeypatch.setenv("SYNTHREG_WEIGHTS", str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(WORKERS_HOME))
+    return folder
+
+
+@pytest.fixture
+def panel(models):
+    from slicerhost import opened
+
+    with opened("SynthContext") as panel:
+        yield panel
+
+
+@pytest.fixture
+def shots(tmp_path) -> Path:
+    """Where pictures go: SYNTHREG_SHOTS keeps them."""
+    folder = Path(os.environ.get("SYNTHREG_SHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
