@@ -96,7 +96,9 @@ task_command(transform, "apply", "apply")
 @app.command(context_settings=CONTEXT)
 def batch(
     worklist: Path = typer.Argument(
-        ..., help="CSV: fixed, moving, and any other input, parameter or name of the task as a column."
+        ...,
+        help="CSV: fixed, moving, and any other input, parameter or name of the task as a column. For a task of one "
+        "image also a folder of images or of DICOM series, or a BIDS data set.",
     ),
     out: Path = typer.Option(..., "--out", "-o", help="Folder that receives one folder a row, results.csv and a page."),
     workers: Optional[int] = typer.Option(
@@ -104,16 +106,20 @@ def batch(
     ),
     scheduler: Optional[str] = typer.Option(None, help="Dask scheduler to use instead, as tcp://host:8786."),
     task: str = typer.Option("register", help=f"What is done to every row: {', '.join(TASKS)}."),
+    pattern: Optional[str] = typer.Option(None, help="Which images of a folder, as **/*_FLAIR.nii.gz; default: all."),
+    settings: list[str] = typer.Option([], "--set", metavar="NAME=VALUE", help="Parameter of every row, repeatable."),
     debug: bool = DEBUG,
 ) -> None:
     """Register every row of a worklist, or do another task; start again to go on where it stopped."""
     from SlicerSynthReg.batch import RowResult, run_batch
+    from SlicerSynthReg.cohort import read_cohort, with_settings
     from SlicerSynthReg.worklist import read_worklist
 
     with readable_errors(debug):
         if task not in TASKS:
             raise RequestError(f"Found the task {task!r}, expected one of {', '.join(TASKS)}.")
-        rows = read_worklist(worklist, task)
+        listed = read_cohort(worklist, task, pattern, out) if worklist.is_dir() else read_worklist(worklist, task)
+        rows = with_settings(listed, settings)
         with progress_bar("starting", total=len(rows.rows)) as (bar, shown):
 
             def row_done(result: RowResult) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -62,10 +63,12 @@ def healthy_task(request: Request, workspace: Path, progress: Progress) -> TaskO
     watch.seconds.update(healed.seconds)
     watch.stage("writing", 0.84)
     results = on_grid(healed, scan, scan.grid if parameters.grid == "input" else healed.t1.grid.resampled(FINE_MM))
-    outputs = _write(results, parameters.threshold, workspace)
-    watch.stage("report", 0.94)
-    report = _measured(request, parameters, healed, results, card.name, config.device)
-    picture = png_bytes(healthy_picture(results.scan, results.healthy, results.anomaly, results.error, results.brain))
+    with ThreadPoolExecutor(2) as beside:  # compressing and drawing leave the interpreter to each other
+        drawn = beside.submit(_picture, results)
+        outputs = _write(results, parameters.threshold, workspace, beside)
+        watch.stage("report", 0.94)
+        report = _measured(request, parameters, healed, results, card.name, config.device)
+        picture = drawn.result()
     watch.end()
     report = dataclasses.replace(report, stages={name: round(s, 3) for name, s in watch.seconds.items()})
     (workspace / "picture.png").write_bytes(picture)
@@ -109,7 +112,11 @@ def on_grid(healed: Healed, scan: Volume, grid: Grid) -> OnGrid:
     )
 
 
-def _write(results: OnGrid, threshold: float, folder: Path) -> dict[str, str]:
+def _picture(results: OnGrid) -> bytes:
+    return png_bytes(healthy_picture(results.scan, results.healthy, results.anomaly, results.error, results.brain))
+
+
+def _write(results: OnGrid, threshold: float, folder: Path, beside: ThreadPoolExecutor) -> dict[str, str]:
     inside = results.brain.data > 0
     confidence = torch.exp(-results.error.data / CONFIDENT) * inside
     marked = (results.anomaly.data >= threshold) & inside
@@ -121,11 +128,10 @@ def _write(results: OnGrid, threshold: float, folder: Path) -> dict[str, str]:
         "confidence": Volume(confidence, results.brain.grid, name=results.healthy.name),
         "mirrored": results.mirrored,
     }
-    files = {}
-    for name, volume in volumes.items():
-        if volume is not None:
-            files[name] = f"{name}.nii.gz"
-            write_volume(volume, folder / files[name])
+    there = {name: volume for name, volume in volumes.items() if volume is not None}
+    files = {name: f"{name}.nii.gz" for name in there}
+    for written in [beside.submit(write_volume, volume, folder / files[name]) for name, volume in there.items()]:
+        written.result()
     return files
 
 
