@@ -36,7 +36,7 @@ class Background:
 
     def abandon(self) -> None:
         """Neither done nor failed will be called."""
-        self._timer.stop()
+        self._let_timer_go()
 
     def _run(self, compute: Callable[[], Any]) -> None:
         try:
@@ -53,11 +53,19 @@ class Background:
             try:
                 next(self._steps)
             except StopIteration as end:
-                self._timer.stop()
+                self._let_timer_go()
                 self._done(end.value)
             except Exception as error:
                 logging.exception("SynthReg")
                 self._error = f"{type(error).__name__}: {error}"
         if self._error:
-            self._timer.stop()
+            self._let_timer_go()
             self._failed(self._error)
+
+    def _let_timer_go(self) -> None:
+        """Deleted by the event loop: the last reference to this may end in its thread, where Qt must not lose a
+        timer."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.stop()
+            timer.deleteLater()

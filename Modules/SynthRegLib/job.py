@@ -89,7 +89,7 @@ class Job:
     def abandon(self) -> None:
         """Stop without another word to the listener, as the panel or the application is going away."""
         self._unwanted.set()
-        self._timer.stop()
+        self._let_timer_go()
         self._stop_steps()
         self._end_worker()
         self._running = False
@@ -165,9 +165,17 @@ class Job:
         self._end(lambda: self._listener.failed(message))
 
     def _end(self, tell: Callable[[], None]) -> None:
-        self._timer.stop()
+        self._let_timer_go()
         self._running = False
         tell()
+
+    def _let_timer_go(self) -> None:
+        """Deleted by the event loop: the last reference to this job may end in one of its threads, where Qt must not
+        lose a timer."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.stop()
+            timer.deleteLater()
 
     def _stop_steps(self) -> None:
         steps, self._steps = self._steps, None

@@ -12,7 +12,6 @@ import gc
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +41,22 @@ def _waited_ms() -> float:
     return int(schedule.read_text().split()[1]) / 1e6 if schedule.exists() else 0.0
 
 
+def _where(thread: int) -> str:
+    """The innermost calls of a thread. Meanwhile that thread does not run and no file is read: a frame that ended now
+    would end here, with the Qt objects in it, which only the thread itself may end."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1.0)
+    try:
+        frame, calls = sys._current_frames().get(thread), []
+        while frame is not None and len(calls) < 6:
+            calls.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}")
+            frame = frame.f_back
+        del frame
+    finally:
+        sys.setswitchinterval(interval)
+    return "\n".join(reversed(calls))
+
+
 @contextmanager
 def stall_meter() -> Iterator[Stall]:
     """Measures from here to the end of the block, which must run the event loop (`panel.wait_until`)."""
@@ -66,8 +81,7 @@ def stall_meter() -> Iterator[Stall]:
         while not done.wait(_SAMPLE_S):
             moment = time.perf_counter() * 1e3
             if moment - last[0] > 2 * _SAMPLE_S * 1e3:
-                frame = sys._current_frames().get(main)
-                samples.append((moment, "".join(traceback.format_stack(frame)[-6:])))
+                samples.append((moment, _where(main)))
 
     gc.collect()
     gc.disable()  # in the watcher's thread it would end Qt's objects, which only the main thread may
