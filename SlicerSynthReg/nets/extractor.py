@@ -79,10 +79,13 @@ class Extractor(nn.Module):
         return extractor.eval().to(memory_format=torch.channels_last_3d)
 
     def levels(self, image: torch.Tensor) -> list[torch.Tensor]:
-        """Encoder features (B, C, I / 2^level, ...) of images (B, 1, I, J, K), as the network gives them."""
+        """Encoder features (B, C, I / 2^level, ...) of images (B, 1, I, J, K), as the network gives them. Slices, K = 1,
+        stay slices: each is seen as a body that goes on unchanged on either side of it."""
         if not isinstance(self.net, UNet) or not self.config.encoder:
             raise WeightsError("Found an extractor without encoder levels, expected one for semantic similarity.")
-        padded = pad_to_multiple(image, self.net.multiple).contiguous(memory_format=torch.channels_last_3d)
+        flat = image.shape[4] == 1
+        padded = pad_to_multiple(image[..., 0] if flat else image, self.net.multiple)
+        padded = (padded[..., None] if flat else padded).contiguous(memory_format=torch.channels_last_3d)
         encoded = self.net.encoded(padded, max(self.config.encoder))
         return [encoded[level] for level in self.config.encoder]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from SlicerSynthReg.train import any_features, healthy, mfm, neuralizer, semantic, synthmorph
+from SlicerSynthReg.train import any_features, healthy, mfm, neuralizer, semantic, synthmorph, topology
 from SlicerSynthReg.train.training import app
 
-__all__ = ["any_features", "app", "healthy", "mfm", "neuralizer", "semantic", "synthmorph"]
+__all__ = ["any_features", "app", "healthy", "mfm", "neuralizer", "semantic", "synthmorph", "topology"]

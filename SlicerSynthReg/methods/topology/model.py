@@ -40,10 +40,10 @@ class TopologyConfig:
     "" for intensities. log_variance: where Sigma's start. widths: of the U-Net. memory: of the running means."""
 
     dims: int = 3
-    channels: int = 192
+    channels: int = 96
     features: str = "synthmorph-brains"
     log_variance: float = -1.0
-    widths: tuple[int, ...] = (8, 32, 64, 96)
+    widths: tuple[int, ...] = (8, 24, 48, 96)
     memory: float = 0.05
 
     @classmethod
@@ -140,16 +140,18 @@ def halved(image: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Semantic:
-    """Encoder levels of an extractor at unit length, times the root of their channels, at half the resolution."""
+    """The first `count` encoder levels of an extractor at unit length, times the root of their channels, at half the
+    resolution."""
 
     extractor: Extractor = field(repr=False)
+    count: int = 2
 
     @torch.no_grad()
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        flat = image.dim() == 4
-        volume = pad_to_multiple(image[..., None] if flat else image, _BLOCK)
-        whole = tuple(n // 2 for n in volume.shape[2:])
-        units = [F.normalize(level, dim=1) * level.shape[1] ** 0.5 for level in self.extractor.levels(volume)]
-        described = torch.cat([resize(unit, whole) for unit in units], 1)
-        half = described[(slice(None), slice(None), *(slice(n // 2) for n in image.shape[2:]))]
-        return half[..., 0] if flat else half
+        padded = pad_to_multiple(image, _BLOCK)
+        levels = self.extractor.levels(padded if image.dim() == 5 else padded[..., None])[: self.count]
+        whole = tuple(n // 2 for n in padded.shape[2:])
+        units = [F.normalize(level, dim=1) * level.shape[1] ** 0.5 for level in levels]
+        described = torch.cat([resize(unit, whole if image.dim() == 5 else (*whole, 1)) for unit in units], 1)
+        half = described if image.dim() == 5 else described[..., 0]
+        return half[(..., *(slice(n // 2) for n in image.shape[2:]))]

@@ -143,7 +143,7 @@ def test_semantic_channels_are_halved_and_of_mean_square_one():
     torch.manual_seed(0)
     extractor = Extractor(ExtractorConfig(UNetConfig(1, 4, (4, 6, 8)), (1, 2)))
     for shape in ((20, 24, 18), (20, 24)):
-        described = Semantic(extractor)(smooth(shape, 0))
+        described = Semantic(extractor, 2)(smooth(shape, 0))
         assert described.shape == (1, 14, *(n // 2 for n in shape))
         assert float(described[:, :6].square().mean()) == pytest.approx(1.0, rel=1e-3)
 
