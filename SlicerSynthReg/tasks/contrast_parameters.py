@@ -16,8 +16,11 @@ class ContrastParameters:
 
     to: str = parameter(str, "native", "What to make of the image.", choices=("native", "contrast"))
     model: str | None = parameter(str, None, "Name of the model (see `synthreg models`); default: the one that ships.")
-    solver: str = parameter(str, "heun", "How the flow is followed; heun is the paper's best (RK2).", choices=SOLVERS)
-    steps: int = parameter(int, 1, "Steps of the solver.", low=1, high=1000)
+    solver: str = parameter(
+        str, "euler", "How the flow is followed; heun (RK2) is the paper's best, euler the shipped model's.",
+        choices=SOLVERS,
+    )  # fmt: skip
+    steps: int = parameter(int, 2, "Steps of the solver.", low=1, high=1000)
     cycle: bool = parameter(bool, True, "Translate back as well, and map the error.")
     slice: int | None = parameter(
         int, None, "Preview: make this axial slice only (1 is the lowest), as a volume of one slice.", low=1

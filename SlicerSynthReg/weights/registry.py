@@ -47,12 +47,13 @@ class Card:
 
 
 def available(folder: Path | None = None) -> list[str]:
-    """Names of the models whose cards lie in `folder` (default: those that ship, then SYNTHREG_WEIGHTS)."""
-    return sorted(path.stem for place in _places(folder) if place.is_dir() for path in place.glob("*.json"))
+    """Names of the models whose cards lie in `folder` (default: SYNTHREG_WEIGHTS, then those that ship)."""
+    return sorted({path.stem for place in _places(folder) if place.is_dir() for path in place.glob("*.json")})
 
 
 def own_folder() -> Path | None:
-    """Where models that the user made are kept: SYNTHREG_WEIGHTS, None where it is not set."""
+    """Where models that the user made are kept: SYNTHREG_WEIGHTS, None where it is not set. One of a shipped model's
+    name takes its place."""
     own = os.environ.get("SYNTHREG_WEIGHTS")
     return Path(own) if own else None
 
@@ -112,4 +113,4 @@ def _places(folder: Path | None) -> list[Path]:
     if folder is not None:
         return [Path(folder)]
     own = own_folder()
-    return [FOLDER, *([own] if own else [])]
+    return [*([own] if own else []), FOLDER]

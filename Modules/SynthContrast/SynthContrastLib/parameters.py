@@ -18,8 +18,8 @@ class SynthContrastParameterNode:
     image: slicer.vtkMRMLScalarVolumeNode
     labels: Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode, None]
     direction: Direction = Direction.TO_NATIVE
-    solver: Solver = Solver.HEUN
-    steps: Annotated[int, WithinRange(1, 100)] = 1
+    solver: Solver = Solver.EULER
+    steps: Annotated[int, WithinRange(1, 100)] = 2
     cycle: bool = True
     model: str = ""
     device: Device = Device.AUTO

@@ -40,7 +40,7 @@ class Solver(enum.Enum):
 
     def label(self) -> str:
         return {
-            Solver.EULER: _("Euler: fastest"),
+            Solver.EULER: _("Euler: the shipped model's best, 2 steps"),
             Solver.MIDPOINT: _("Midpoint"),
             Solver.HEUN: _("RK2 (Heun): the paper's best"),
             Solver.RK3: _("RK3"),
@@ -55,8 +55,8 @@ class ContrastSettings:
     """cycle: convert back as well, and map the error. model: name of an installed model, "" for the one that ships."""
 
     direction: Direction = Direction.TO_NATIVE
-    solver: Solver = Solver.HEUN
-    steps: int = 1
+    solver: Solver = Solver.EULER
+    steps: int = 2
     cycle: bool = True
     model: str = ""
     device: Device = Device.AUTO

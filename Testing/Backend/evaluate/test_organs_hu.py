@@ -22,6 +22,12 @@ def test_parts_of_an_organ_are_one_and_medians_are_not_means(a_grid_of):
     assert found["aorta"].hu == 41 and found["label 300"].hu == 7
 
 
+def test_somebodys_own_numbers_are_not_taken_for_organs(a_grid_of):
+    grid = a_grid_of((5, 5, 5))
+    liver = Volume(torch.ones(1, 5, 5, 5, dtype=torch.int32), grid, "labels")  # TotalSegmentator's 1 is the spleen
+    assert set(organ_medians(Volume(torch.full((1, 5, 5, 5), 60.0), grid), liver)) == {"label 1"}
+
+
 def test_another_grid_is_refused(a_grid_of):
     labels = Volume(torch.ones(1, 4, 4, 4, dtype=torch.int32), a_grid_of((4, 4, 4)), "labels")
     with pytest.raises(GeometryError):

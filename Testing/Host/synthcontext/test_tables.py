@@ -23,7 +23,8 @@ def test_it_opens_without_torch_and_says_what_to_do(models):
         assert "Not for diagnosis" in panel.text("noticeLabel")
 
 
-def test_without_any_model_it_says_so(models, panel):
+def test_without_any_model_it_says_so(models, panel, monkeypatch):
+    monkeypatch.setattr("SlicerSynthReg.weights.registry.FOLDER", models / "nowhere")
     for path in models.glob("*.json"):
         path.unlink()
     volume, segmentation = a_pair("anna")
