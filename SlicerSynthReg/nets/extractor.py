@@ -79,8 +79,8 @@ class Extractor(nn.Module):
         return extractor.eval().to(memory_format=torch.channels_last_3d)
 
     def levels(self, image: torch.Tensor) -> list[torch.Tensor]:
-        """Encoder features (B, C, I / 2^level, ...) of images (B, 1, I, J, K), as the network gives them. Slices, K = 1,
-        stay slices: each is seen as a body that goes on unchanged on either side of it."""
+        """Encoder features (B, C, I / 2^level, ...) of images (B, 1, I, J, K), as the network gives them. Slices, of
+        K = 1, stay slices: each is seen as a body that goes on unchanged on either side of it."""
         if not isinstance(self.net, UNet) or not self.config.encoder:
             raise WeightsError("Found an extractor without encoder levels, expected one for semantic similarity.")
         flat = image.shape[4] == 1

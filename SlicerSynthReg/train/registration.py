@@ -28,6 +28,7 @@ from SlicerSynthReg.losses.similarity import local_ncc_loss, mean_squares, nmi_l
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph, SynthMorphConfig
 from SlicerSynthReg.nets.extractor import Extractor
 from SlicerSynthReg.nets.unet import UNet, UNetConfig
+from SlicerSynthReg.nets.windows import TransformerConfig, WindowTransformer
 from SlicerSynthReg.space.differential import diffusion_energy
 from SlicerSynthReg.space.grid import index_lattice
 from SlicerSynthReg.space.sampling import resize_displacement, sample_displaced
@@ -47,15 +48,15 @@ LOSSES = {
     "velocity": Recipe(known=True),
     "displacement": Recipe(known=True),
 }
-NETWORKS = ("matching", "unet")
+NETWORKS = ("matching", "unet", "transformer")
 SQUARINGS = 5
 
 
 @dataclass(frozen=True)
 class RegistrationTaskConfig:
-    """loss: one of LOSSES. network: "matching", or "unet" (the paper's, and its configuration). freeze: leave the
-    features as they are. weight_range: bounds of lambda. extract_first: DeepSim's features are taken before the warp
-    and warped themselves; else the paper's, of the warped image."""
+    """loss: one of LOSSES. network: one of NETWORKS, "unet" being the paper's; unet, transformer: as they are built.
+    freeze: leave the features as they are. weight_range: bounds of lambda. extract_first: DeepSim's features are taken
+    before the warp and warped themselves; else the paper's, of the warped image."""
 
     loss: str = "dice"
     network: str = "matching"
@@ -63,6 +64,7 @@ class RegistrationTaskConfig:
     weight_range: tuple[float, float] = (0.1, 10.0)
     extract_first: bool = False
     unet: UNetConfig = field(default_factory=lambda: UNetConfig(2, 3, (64, 64, 64, 64, 64), finest=1, norm="none"))
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
     pairs: PairConfig = field(default_factory=PairConfig)
 
     def __post_init__(self) -> None:
@@ -73,11 +75,11 @@ class RegistrationTaskConfig:
 
 
 class ConcatenatingNet(nn.Module):
-    """The paper's network: a U-Net sees moving and fixed image as two channels."""
+    """Moving and fixed image as two channels of one network: a U-Net, as the paper's, or the transformer."""
 
-    def __init__(self, config: UNetConfig) -> None:
+    def __init__(self, config: UNetConfig | TransformerConfig) -> None:
         super().__init__()
-        self.net = UNet(config)
+        self.net = UNet(config) if isinstance(config, UNetConfig) else WindowTransformer(config)
         head = self.net.head
         nn.init.normal_(head.weight, std=1e-5)
         nn.init.zeros_(head.bias)
@@ -126,6 +128,8 @@ class RegistrationTask:
         net: nn.Module
         if config.network == "unet":
             net, multiple = ConcatenatingNet(config.unet), 2 ** (len(config.unet.widths) - 1)
+        elif config.network == "transformer":
+            net, multiple = ConcatenatingNet(config.transformer), 2
         else:
             model = start or SynthMorph(SynthMorphConfig())
             net, multiple = MatchingModel(model, config.freeze), model.net.multiple

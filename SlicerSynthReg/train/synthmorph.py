@@ -53,7 +53,7 @@ def registration(
         None, help="Folder of an anatomy or feature training, whose features are matched as they are."
     ),
     loss: str = typer.Option("dice", help=f"One of {', '.join(LOSSES)}."),
-    network: str = typer.Option("matching", help="matching, or unet (the paper's)."),
+    network: str = typer.Option("matching", help="matching, unet (the paper's) or transformer."),
     semantic: str = typer.Option(
         "synthmorph-brains", help="With --loss deepsim: the model whose encoder compares, a registration's or its own."
     ),
@@ -64,7 +64,7 @@ def registration(
 ) -> Task:
     """The velocity of a pair; `--loss` selects the paper's training or one of its comparisons."""
     if features and network != "matching":
-        raise typer.BadParameter("Found --features with --network unet, expected matching: the U-Net has none.")
+        raise typer.BadParameter(f"Found --features with --network {network}, expected matching: it has none.")
     try:
         config = RegistrationTaskConfig(
             loss, network, features is not None, extract_first=extract_first, pairs=PairConfig(one_person=one_person)

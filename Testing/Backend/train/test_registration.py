@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph, SynthMorphConfig
 from SlicerSynthReg.nets.extractor import Extractor, ExtractorConfig
 from SlicerSynthReg.nets.unet import UNetConfig
+from SlicerSynthReg.nets.windows import TransformerConfig
 from SlicerSynthReg.report.curves import plot_training
 from SlicerSynthReg.space.transform import exponential
 from SlicerSynthReg.synth.contrast import Looks
@@ -25,6 +27,7 @@ from SlicerSynthReg.train.registration import (
 
 from .conftest import SMALL_MATCHING, SMALL_PAIRS, SMALL_UNET
 
+SMALL_WINDOWS = TransformerConfig(widths=(8, 8, 16), heads=(2, 4))
 PAPERS = UNetConfig(2, 3, (8, 8, 8), finest=1, norm="none")
 
 
@@ -35,7 +38,7 @@ def a_model(seed: int = 0) -> SynthMorph:
 
 def a_task(loss: str = "dice", network: str = "matching", freeze: bool = False, maps=None) -> RegistrationTask:
     model = a_model()
-    config = RegistrationTaskConfig(loss, network, freeze, unet=PAPERS, pairs=SMALL_PAIRS)
+    config = RegistrationTaskConfig(loss, network, freeze, unet=PAPERS, transformer=SMALL_WINDOWS, pairs=SMALL_PAIRS)
     start = model if network == "matching" else None
     return RegistrationTask(config, maps, start, held_out=2, semantic=an_extractor() if loss == "deepsim" else None)
 
@@ -127,13 +130,24 @@ def test_deepsim_compares_at_full_resolution_in_either_order_and_its_extractor_s
         RegistrationTask(replace(task.config, loss="dice"), None, semantic=an_extractor())
 
 
+@pytest.mark.parametrize("network", ["unet", "transformer"])
+def test_networks_of_both_images_begin_at_the_identity(network):
+    """What they give is at half resolution, small at birth, and depends on which image is which."""
+    task, pair = a_task("dice", network), a_known_pair()
+    with torch.no_grad():
+        v = task.model(pair.fixed.image, pair.moving.image, 1.0)
+        assert v.shape == (1, 3, 12, 14, 10) and 0 < v.abs().max() < 1e-3
+        assert not torch.equal(v, task.model(pair.moving.image, pair.fixed.image, 1.0))
+
+
 def test_the_papers_network_is_trained_at_lambda_one():
     terms = {name: float(value.detach()) for name, value in a_task("dice", "unet").loss(5).items()}
     assert terms["loss"] - terms["unlike"] == pytest.approx(terms["smooth"], rel=1e-3, abs=1e-7)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("network", ["matching", "unet"])
+@pytest.mark.parametrize(
+    ("loss", "network"), [("dice", "transformer"), *itertools.product(LOSSES, ("matching", "unet"))]
+)
 def test_a_few_steps_on_one_pair_lower_the_loss(loss, network):
     task = a_task(loss, network)
     optimizer = torch.optim.Adam(task.model.parameters(), lr=2e-3)
@@ -228,8 +242,8 @@ def test_a_resumed_run_ends_as_an_unbroken_one_to_the_bit(a_clock, tmp_path, los
 def test_what_cannot_be_trained_is_said():
     with pytest.raises(ValueError, match=r"Found loss 'images', expected one of dice, mse.*displacement"):
         RegistrationTaskConfig("images")
-    with pytest.raises(ValueError, match="Found network 'transformer', expected one of matching, unet"):
-        RegistrationTaskConfig(network="transformer")
+    with pytest.raises(ValueError, match="Found network 'mamba', expected one of matching, unet, transformer"):
+        RegistrationTaskConfig(network="mamba")
     odd = RegistrationTaskConfig(pairs=replace(SMALL_PAIRS, shape=(24, 30, 20)))
     with pytest.raises(ValueError, match=r"Found pairs of \(24, 30, 20\) voxels, expected multiples of 4"):
         RegistrationTask(odd, None, a_model())
