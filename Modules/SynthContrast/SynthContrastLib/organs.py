@@ -9,7 +9,8 @@ from typing import Any
 import slicer
 from SynthRegLib.labels import segment_names
 
-_AORTA = 52
+from SlicerSynthReg.synth.ct.organs import ORGANS, organ_name
+
 _FIRST = 1001
 """Above all numbers that TotalSegmentator gives, so that no organ is mistaken for another."""
 
@@ -26,10 +27,12 @@ class OrganRow:
 def organ_numbers(labels: slicer.vtkMRMLNode | None) -> dict[str, int]:
     """Segment name -> label. The aorta has its own number, as it tells the phase; label maps keep theirs."""
     names = [] if labels is None else list(dict.fromkeys(segment_names(labels)))
-    return {name: _AORTA if name.strip().lower() == "aorta" else _FIRST + n for n, name in enumerate(names)}
+    return {name: ORGANS["aorta"] if name.strip().lower() == "aorta" else _FIRST + n for n, name in enumerate(names)}
 
 
 def organ_rows(report: Mapping[str, Any], numbers: Mapping[str, int]) -> list[OrganRow]:
-    """As the report lists them, under the names of the segments."""
-    own = {f"label {number}": name for name, number in numbers.items()}
-    return [OrganRow(own.get(one["name"], one["name"]), one["before"], one["after"]) for one in report["organs"]]
+    """Under the names of the segments and in their order; of a label map as the report lists them."""
+    own = {organ_name(number): name for name, number in numbers.items()}
+    rows = [OrganRow(own.get(one["name"], one["name"]), one["before"], one["after"]) for one in report["organs"]]
+    order = {name: place for place, name in enumerate(numbers)}
+    return sorted(rows, key=lambda row: order.get(row.name, -1))

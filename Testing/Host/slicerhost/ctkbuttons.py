@@ -9,6 +9,9 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from slicerhost.declare import declared
 
+_WANTED = "visibilityToParent"
+"""ctk's name for what the module asked of a child."""
+
 
 class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     contentsCollapsed = QtCore.Signal(bool)
@@ -27,10 +30,14 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     def _toggle(self) -> None:
         self.collapsed = not self.collapsed
 
+    _folding = False
+
     def _fold(self) -> None:
+        self._folding = True
         for child in self.children():
             if isinstance(child, QtWidgets.QWidget):
-                child.setVisible(not self.collapsed)
+                child.setVisible(not self.collapsed and child.property(_WANTED) is not False)
+        self._folding = False
         self.setMaximumHeight(self._header() if self.collapsed else 16777215)
         self.updateGeometry()
         self.contentsCollapsed.emit(self.collapsed)
@@ -41,8 +48,18 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
 
     def childEvent(self, event: QtCore.QChildEvent) -> None:
         super().childEvent(event)
-        if event.added() and self.collapsed and isinstance(event.child(), QtWidgets.QWidget):
-            event.child().setVisible(False)
+        if event.added() and isinstance(event.child(), QtWidgets.QWidget):
+            event.child().installEventFilter(self)
+            if self.collapsed:
+                event.child().setVisible(False)
+
+    def eventFilter(self, child: QtCore.QObject, event: QtCore.QEvent) -> bool:
+        """A child that the module hides stays hidden when the button is opened, as in ctk."""
+        if event.type() in (QtCore.QEvent.ShowToParent, QtCore.QEvent.HideToParent) and not self._folding:
+            child.setProperty(_WANTED, event.type() == QtCore.QEvent.ShowToParent)
+            if self.collapsed and event.type() == QtCore.QEvent.ShowToParent:
+                self._fold()
+        return False
 
     def sizeHint(self) -> QtCore.QSize:
         if self.layout() is None or self.collapsed:

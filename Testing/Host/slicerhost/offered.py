@@ -27,7 +27,16 @@ OWN = {
     "qMRMLNodeComboBox": {"activate_extra"},
 }
 """What a test says to a stand-in, and no module does."""
-_QT = {"childEvent", "hitButton", "minimumSizeHint", "paintEvent", "sizeHint", "staticMetaObject", "SIGNALS"}
+_QT = {
+    "childEvent",
+    "eventFilter",
+    "hitButton",
+    "minimumSizeHint",
+    "paintEvent",
+    "sizeHint",
+    "staticMetaObject",
+    "SIGNALS",
+}
 
 
 def offered() -> dict[str, set[str]]:
