@@ -9,6 +9,7 @@ DEFAULT_MODEL = "synthmorph-brains"
 CONTEXT_MODEL = "neuralizer-brains"
 CONTRAST_MODEL = "mfm-abdomen"
 HEALTHY_MODEL = "una-brains"
+TOPOLOGY_MODEL = "topology-brains"
 NO_MODEL = "none"
 """Asks for MIND descriptors instead of a network."""
 
@@ -35,6 +36,11 @@ def contrast_card(name: str | None) -> Card:
 def healthy_card(name: str | None) -> Card:
     """The model that shows the healthy brain: the one asked for, else the one that ships. Raises RequestError."""
     return _card_of("UNA", name, HEALTHY_MODEL, "the healthy brain behind a scan", "healthy")
+
+
+def topology_card(name: str | None) -> Card:
+    """The model that tells topological change: the one asked for, else the one that ships. Raises RequestError."""
+    return _card_of("Topology", name, TOPOLOGY_MODEL, "topological change", "topology")
 
 
 def segmenter_card(name: str) -> Card:

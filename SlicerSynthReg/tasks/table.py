@@ -13,8 +13,16 @@ from SlicerSynthReg.tasks.contrast_parameters import ContrastParameters
 from SlicerSynthReg.tasks.export_parameters import ExportParameters
 from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters, SegmentParameters
 from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
-from SlicerSynthReg.tasks.model import chosen_card, context_card, contrast_card, healthy_card, segmenter_card
+from SlicerSynthReg.tasks.model import (
+    chosen_card,
+    context_card,
+    contrast_card,
+    healthy_card,
+    segmenter_card,
+    topology_card,
+)
 from SlicerSynthReg.tasks.parameters import ApplyParameters, ParameterSpec, RegisterParameters, parameter_specs
+from SlicerSynthReg.tasks.topology_parameters import TopologyParameters
 
 Task = Callable[[Request, Path, Progress], TaskOutcome]
 
@@ -107,6 +115,12 @@ def _healthy() -> Task:
     from SlicerSynthReg.tasks.healthy import healthy_task
 
     return healthy_task
+
+
+def _topology() -> Task:
+    from SlicerSynthReg.tasks.topology import topology_task
+
+    return topology_task
 
 
 _IMAGE = "NIfTI, NRRD, MHA or MHD file, or a folder with one DICOM series"
@@ -208,5 +222,17 @@ TASKS: Mapping[str, TaskSpec] = {
         parameters=HealthyParameters,
         load=_healthy,
         weights=lambda parameters: healthy_card(parameters["model"]).sha256,
+    ),
+    "topology": TaskSpec(
+        help="Show where two aligned images differ as no smooth warp can explain, such as a lesion or a resection.",
+        inputs={
+            "fixed": InputSpec(f"Image that is looked at: {_IMAGE}.", required=True),
+            "moving": InputSpec(f"Image that should explain it, in the same contrast: {_IMAGE}.", required=True),
+            "transform": InputSpec("Affine that aligns them, fixed to moving, where they are not: .tfm or .h5."),
+            "controls": InputSpec("Folder of healthy people's images, aligned with the fixed one; what is usual goes."),
+        },
+        parameters=TopologyParameters,
+        load=_topology,
+        weights=lambda parameters: topology_card(parameters["model"]).sha256,
     ),
 }

@@ -18,8 +18,7 @@ from torch import nn
 
 from SlicerSynthReg.evaluate.auc import area_over_cases, auc
 from SlicerSynthReg.methods.topology.baselines import li_wyatt, log_jacobian_squared
-from SlicerSynthReg.methods.topology.model import Describe, Semantic, Topology, TopologyConfig, halved, moved
-from SlicerSynthReg.nets.extractor import Extractor
+from SlicerSynthReg.methods.topology.model import Describe, Topology, TopologyConfig, description, halved, moved
 from SlicerSynthReg.synth.contrast import Looks
 from SlicerSynthReg.synth.deform import DeformConfig
 from SlicerSynthReg.synth.pair import View, ViewConfig
@@ -30,7 +29,7 @@ from SlicerSynthReg.train.loop import Task
 from SlicerSynthReg.train.pairs import PairConfig, Recipe, make_pair
 from SlicerSynthReg.train.ship import Provenance, best_weights
 from SlicerSynthReg.train.training import DEVICE, app, label_maps, training
-from SlicerSynthReg.weights.registry import Card, WeightsError, read_card, save_model
+from SlicerSynthReg.weights.registry import Card, WeightsError, save_model
 
 METHOD = "Topology"
 SPACING_MM = 2.0
@@ -142,22 +141,13 @@ def topology(
     device: str = DEVICE,
 ) -> Task:
     """Where two images differ as no smooth warp can explain."""
-    describe, channels = described_by(features, device)
-    start = -1.0 if features else -5.0
-    config = TopologyTaskConfig(TopologyConfig(dims, channels, features, start))
-    return TopologyTask(config, label_maps(labels, held_out, cache) if labels else None, describe, held_out, device)
-
-
-def described_by(features: str, device: str = "cpu") -> tuple[Describe, int]:
-    """What model `features` sees in images at half their resolution, and in how many channels; "": intensities."""
-    if not features:
-        return halved, 1
     try:
-        extractor = Extractor.load(read_card(features)).to(device)
+        describe = description(features, device)
     except WeightsError as error:
         raise typer.BadParameter(str(error)) from error
-    describe = Semantic(extractor)
-    return describe, describe(torch.zeros(1, 1, 16, 16, device=device)).shape[1]
+    channels, start = describe(torch.zeros(1, 1, 16, 16, device=device)).shape[1], -1.0 if features else -5.0
+    config = TopologyTaskConfig(TopologyConfig(dims, channels, features, start))
+    return TopologyTask(config, label_maps(labels, held_out, cache) if labels else None, describe, held_out, device)
 
 
 @app.command("ship-topology")

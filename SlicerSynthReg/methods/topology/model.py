@@ -26,6 +26,7 @@ from SlicerSynthReg.nets.extractor import Extractor
 from SlicerSynthReg.nets.unet import UNet, UNetConfig, pad_to_multiple
 from SlicerSynthReg.space.grid import index_lattice
 from SlicerSynthReg.space.sampling import resize, sample_displaced
+from SlicerSynthReg.weights.registry import Card, load_weights, read_card
 
 LOG_2PI = 1.8378770664093453
 _BLOCK = 16
@@ -84,6 +85,13 @@ class Topology(nn.Module):
         self.register_buffer("log_alpha", torch.zeros(()))
         self.register_buffer("log_beta", torch.zeros(()))
         self.register_buffer("pairs", torch.zeros(()))
+
+    @classmethod
+    def load(cls, card: Card) -> Topology:
+        """The model of a card, ready for inference."""
+        model = cls(TopologyConfig.from_card(card.architecture))
+        model.load_state_dict(load_weights(card))
+        return model.eval()
 
     def proposed(self, i: torch.Tensor, j: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """mu, log v (B, D, ...) of images I, J (B, 1, ...): where each voxel of J reads in I."""
@@ -155,3 +163,8 @@ class Semantic:
         described = torch.cat([resize(unit, whole if image.dim() == 5 else (*whole, 1)) for unit in units], 1)
         half = described if image.dim() == 5 else described[..., 0]
         return half[(..., *(slice(n // 2) for n in image.shape[2:]))]
+
+
+def description(features: str, device: str = "cpu") -> Describe:
+    """What is compared with the features of model `features`; "": intensities. WeightsError where there is none."""
+    return Semantic(Extractor.load(read_card(features)).to(device)) if features else halved
