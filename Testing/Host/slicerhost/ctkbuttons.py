@@ -49,9 +49,9 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     def childEvent(self, event: QtCore.QChildEvent) -> None:
         super().childEvent(event)
         if event.added() and isinstance(event.child(), QtWidgets.QWidget):
-            event.child().installEventFilter(self)
-            if self.collapsed:
+            if self.collapsed:  # this one hiding is not the module's
                 event.child().setVisible(False)
+            event.child().installEventFilter(self)
 
     def eventFilter(self, child: QtCore.QObject, event: QtCore.QEvent) -> bool:
         """A child that the module hides stays hidden when the button is opened, as in ctk."""
