@@ -34,8 +34,6 @@ def summary(answer: Answer) -> str:
         lines.append(
             _("Flicker from slice to slice: {roughness:.2f} (1: as the examples)").format(roughness=report["roughness"])
         )
-    for name, agreed in (report.get("agreement") or {}).items():
-        lines.append(_("Example {name}, asked by the others: Dice {dice:.2f}").format(name=name, dice=agreed))
     if report.get("stages"):
         lines.append(_("Computing time: {seconds:.0f} s").format(seconds=sum(report["stages"].values())))
     return "\n".join(lines)

@@ -12,13 +12,13 @@ COLOURS = {"ball": (0.9, 0.2, 0.1), "rest": (0.2, 0.4, 0.9)}
 
 def a_head(name: str, shift_mm: float = 0.0, seed: int = 0):
     """A scan of a bright ellipsoid with a brighter ball in it, 3 mm voxels; and the labels "ball" 2 and "rest" 1 of its
-    voxels, (I, J, K)."""
+    voxels, (I, J, K). seed: of the noise and of the ball's size."""
     affine = np.diag([SPACING, SPACING, SPACING, 1.0])
     affine[:3, 3] = -SPACING * (np.array(SHAPE) - 1) / 2 + [shift_mm, 0, 0]
     index = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"), -1)
     points = index @ affine[:3, :3].T + affine[:3, 3] - [shift_mm, 0, 0]
     rest = np.linalg.norm(points / [36, 44, 34], axis=-1) < 1
-    ball = np.linalg.norm(points - [-10, 8, 4], axis=-1) < 14
+    ball = np.linalg.norm(points - [-10, 8, 4], axis=-1) < 13 + seed % 3
     labels = np.where(ball, 2, np.where(rest, 1, 0)).astype(np.uint8)
     noise = np.random.default_rng(seed).normal(0, 5, SHAPE)
     values = np.where(ball, 200, np.where(rest, 120 + 20 * np.sin(points[..., 1] / 8), 0)) + noise
