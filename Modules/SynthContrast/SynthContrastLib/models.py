@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slicer.i18n import tr as _
-from SynthRegLib.networks import network_note, networks
+from SynthRegLib.networks import networks
 
 from SlicerSynthReg.weights.registry import Card, WeightsError
 from SynthContrastLib.settings import ContrastSettings
@@ -49,7 +49,9 @@ def note(card: Card | None) -> str:
     """For the panel: what the network is, was trained on, and that no patient stands behind it."""
     if card is None:
         return _("No network is installed: nothing can be converted yet.")
-    lines = [network_note(card)]
-    if card.synthetic_training_only:
-        lines.append(_("Trained on phantoms, not validated on patients."))
-    return " ".join([*lines, card.limits])
+    trained = _("Trained on phantoms, not validated on patients. ")
+    return _("{use}. {trained}{limits}").format(
+        use=card.intended_use.rstrip("."),
+        trained=trained if card.synthetic_training_only and "not validated" not in card.limits else "",
+        limits=card.limits,
+    )
