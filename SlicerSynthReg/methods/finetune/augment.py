@@ -1,6 +1,8 @@
-"""One annotated volume seen anew at every step: a warped crop, in the light of another scanner.
+"""One annotated volume seen anew at every step: a warped crop, in the light of another scanner (anatomix, table 9).
 
-Warps and thick slices are the synthesis engine's; intensities are changed by gain, gamma, bias field, blur and noise.
+The synthesis engine's own operations stand for the paper's MONAI transforms: fine-tuning runs in Slicer's Python, where
+neither MONAI nor TorchIO is. Departures: smaller affines, as minutes leave no time to learn larger ones; smooth warps
+and thick slices besides; blur up to 0.8 voxels, sharpening by one Gaussian.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ from SlicerSynthReg.space.smoothing import gaussian
 from SlicerSynthReg.synth import draw
 from SlicerSynthReg.synth.artefacts import ArtefactConfig, ArtefactDraw, apply_artefacts, draw_artefacts
 from SlicerSynthReg.synth.deform import DeformConfig, DeformDraw, draw_deform, warp_image, warp_index, warp_labels
+from SlicerSynthReg.synth.scanner import ringing
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """side: voxels of the crop. on_label: chance that it lies about a labelled voxel. The rest bounds uniform draws or
-    is an SD; lengths in voxels."""
+    """side: voxels of the crop. on_label: chance that it lies about a labelled voxel. now_and_then: chance of ringing,
+    and of sharpening. The rest bounds uniform draws or is an SD; lengths in voxels."""
 
     side: int = 64
     on_label: float = 0.7
@@ -33,11 +36,15 @@ class AugmentConfig:
     bias_sd: float = 0.2
     blur_sd: float = 0.8
     noise_sd: float = 0.05
+    now_and_then: float = 0.33
+    ringing: float = 0.33
+    sharpen: float = 3.0
 
 
 @dataclass(frozen=True)
 class AugmentDraw:
-    """centre: voxel of the volume about which the crop lies."""
+    """centre: voxel of the volume about which the crop lies. ringing: share of k-space cut off; sharpen: gain of what a
+    Gaussian of SD 1 takes away; 0 for neither."""
 
     centre: tuple[int, int, int]
     side: int
@@ -48,6 +55,8 @@ class AugmentDraw:
     bias: tuple[float, int]
     blur_sd: float
     noise: tuple[float, int]
+    ringing: float
+    sharpen: float
 
 
 def draw_augment(config: AugmentConfig, labels: torch.Tensor, generator: torch.Generator) -> AugmentDraw:
@@ -67,6 +76,8 @@ def draw_augment(config: AugmentConfig, labels: torch.Tensor, generator: torch.G
         (draw.uniform(generator, 0, config.bias_sd), draw.seed(generator)),
         draw.uniform(generator, 0, config.blur_sd),
         (draw.uniform(generator, 0, config.noise_sd), draw.seed(generator)),
+        draw.uniform(generator, 0, config.ringing) if draw.chance(generator, config.now_and_then) else 0.0,
+        draw.uniform(generator, 0, config.sharpen) if draw.chance(generator, config.now_and_then) else 0.0,
     )
 
 
@@ -79,7 +90,12 @@ def augmented(image: torch.Tensor, labels: torch.Tensor, record: AugmentDraw) ->
     seen = apply_artefacts(warp_image(image[None, None], index), [record.artefacts])
     bias_sd, bias_seed = record.bias
     bias = resize(draw.noise([bias_seed], (1, *draw.coarse_shape(shape, 32))), shape)
-    seen = gaussian(seen, record.blur_sd).clamp_min(0).pow(record.gamma) * record.gain * torch.exp(bias_sd * bias)
+    seen = gaussian(seen, record.blur_sd)
+    if record.sharpen:
+        seen = seen + record.sharpen * (seen - gaussian(seen, 1.0))
+    if record.ringing:
+        seen = ringing(seen[0], record.ringing)[None]
+    seen = seen.clamp_min(0).pow(record.gamma) * record.gain * torch.exp(bias_sd * bias)
     noise_sd, noise_seed = record.noise
     seen = seen + noise_sd * draw.noise([noise_seed], (1, *shape))
     return seen.clamp(0, 1.2), warp_labels(labels[None], index)

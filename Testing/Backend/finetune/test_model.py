@@ -25,6 +25,7 @@ STILL = AugmentConfig(
     bias_sd=0,
     blur_sd=0,
     noise_sd=0,
+    now_and_then=0,
 )
 
 
@@ -50,6 +51,21 @@ def test_image_and_labels_are_warped_alike():
         seen, classes = augmented(labels.float(), labels, record)
         assert float(((seen[:, 0] > 0.5) != (classes == 1)).float().mean()) < 0.01
         assert float(classes.float().mean()) > 0.05
+
+
+def test_ringing_takes_fine_waves_and_sharpening_lifts_them():
+    i = torch.arange(33.0)
+    fine, coarse = (0.5 + 0.2 * torch.cos(2 * torch.pi * cycles * i / 31).view(-1, 1, 1) for cycles in (13, 2))
+    labels = torch.zeros(33, 33, 33, dtype=torch.uint8)
+    labels[16, 16, 16] = 1
+    record = draw_augment(dataclasses.replace(STILL, side=31), labels, torch.Generator().manual_seed(0))
+
+    def swing(image, **changes):
+        seen = augmented(image.expand(33, 33, 33), labels, dataclasses.replace(record, **changes))[0][0, 0, 2:-2]
+        return float(seen.amax() - seen.amin())
+
+    assert swing(fine, ringing=0.6) < 0.1 * swing(fine) and swing(coarse, ringing=0.6) > 0.7 * swing(coarse)
+    assert swing(fine, sharpen=1.0) > 1.3 * swing(fine) and swing(coarse, sharpen=1.0) < 1.2 * swing(coarse)
 
 
 def test_a_view_is_rebuilt_from_its_json():
