@@ -36,8 +36,8 @@ class _Example(Protocol):
 @dataclass(frozen=True)
 class ContextReport:
     """likeness: of the target to the examples, at most 1; likeness_of_examples: to each other. agreement: Dice of each
-    example with what the others say of it. volumes_ml, dice: by label. roughness: of the answer across the slices, 1 as
-    the examples. psnr: in dB. Names are files' base names."""
+    example with what the others say of it. volumes_ml, dice: by label; called: its name, where the examples tell it.
+    roughness: of the answer across the slices, 1 as the examples. psnr: in dB. Names are files' base names."""
 
     target: str
     model: str
@@ -53,6 +53,7 @@ class ContextReport:
     settings: dict[str, Any]
     stages: dict[str, float]
     warnings: tuple[str, ...] = field(default=())
+    called: dict[str, str] = field(default_factory=dict)
 
 
 def context_page(report: ContextReport, picture: bytes, card: Card) -> str:
@@ -75,7 +76,11 @@ def context_page(report: ContextReport, picture: bytes, card: Card) -> str:
     if report.volumes_ml:
         dice = report.dice or {}
         rows = [
-            (escape(label), f"{volume:.2f} ml", f"{dice[label]:.3f}" if label in dice else "")
+            (
+                escape(f"{label} {report.called.get(label, '')}".strip()),
+                f"{volume:.2f} ml",
+                f"{dice[label]:.3f}" if label in dice else "",
+            )
             for label, volume in report.volumes_ml.items()
         ]
         parts += ["<h2>What was found</h2>", table(("Label", "Volume", "Dice with the truth" if dice else ""), rows)]

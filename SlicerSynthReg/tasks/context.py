@@ -21,7 +21,7 @@ from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome,
 from SlicerSynthReg.space.transform import Transform
 from SlicerSynthReg.tasks.context_frame import Frame, bring, build_frame, likeness, on_frame
 from SlicerSynthReg.tasks.context_inputs import read_pairs, wanted_labels
-from SlicerSynthReg.tasks.context_pairs import PairPaths, find_pairs
+from SlicerSynthReg.tasks.context_pairs import PairPaths, find_pairs, read_legend
 from SlicerSynthReg.tasks.context_parameters import PLANES, ContextParameters
 from SlicerSynthReg.tasks.device import chosen_device
 from SlicerSynthReg.tasks.model import context_card
@@ -92,6 +92,9 @@ def context_task(request: Request, workspace: Path, progress: Progress) -> TaskO
         settings=dataclasses.asdict(parameters),
         stages={name: round(seconds, 3) for name, seconds in watch.seconds.items()},
         warnings=(*frame.notes, *(f"Target: {text}" for text in notes), *_warnings(alike, frame, agreement, found)),
+        called={
+            str(k): one.name for k, one in read_legend(Path(request.inputs["examples"])).items() if k in frame.labels
+        },
     )
     picture = png_bytes(context_picture(x[0], found, frame.examples, frame.names, bool(frame.labels)))
     (workspace / "picture.png").write_bytes(picture)

@@ -38,7 +38,9 @@ def test_all_labels_are_found_at_once_on_the_targets_own_grid(
     tmp_path, an_averaging_model, a_folder_of_examples, an_oblique_target
 ):
     target, truth = an_oblique_target
+    write_legend({3: LabelName("the <ball>", (1.0, 0.0, 0.0))}, a_folder_of_examples / LEGEND)
     result = asked(tmp_path, a_folder_of_examples, target, inputs={"truth": str(truth)})
+    assert result.report["called"] == {"3": "the <ball>"}
     found = read_volume(result.outputs["labels"], "labels")
     assert found.grid.same_as(read_volume(target).grid)
     assert set(found.data.unique().tolist()) == {0, 1, 3}
@@ -49,7 +51,8 @@ def test_all_labels_are_found_at_once_on_the_targets_own_grid(
     )
     ball = 4 / 3 * np.pi * 15**3 / 1000
     assert abs(result.report["volumes_ml"]["3"] - ball) < 0.25 * ball
-    assert Path(result.outputs["page"]).read_text().count("data:image/png") == 1
+    page = Path(result.outputs["page"]).read_text()
+    assert page.count("data:image/png") == 1 and "3 the &lt;ball&gt;" in page
 
 
 def test_without_alignment_the_examples_are_taken_where_they_lie(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,20 @@ import pytest
 WORKERS_HOME = Path(__file__).resolve().parents[3]
 
 
-@pytest.fixture
-def models(tmp_path, monkeypatch) -> Path:
-    """The folder of the user's own models, which the worker and the panel look into; the voting network lies in it."""
+@pytest.fixture(scope="session")
+def made_models(tmp_path_factory) -> Path:
     from Testing.Host.synthcontext.tiny import make_models
 
-    folder = tmp_path / "models"
+    folder = tmp_path_factory.mktemp("made")
     make_models(folder)
+    return folder
+
+
+@pytest.fixture
+def models(made_models, tmp_path, monkeypatch) -> Path:
+    """The folder of the user's own models, which the worker and the panel look into; the voting network lies in it."""
+    folder = tmp_path / "models"
+    shutil.copytree(made_models, folder)
     monkeypatch.setenv("SYNTHREG_WEIGHTS", str(folder))
     monkeypatch.setenv("PYTHONPATH", str(WORKERS_HOME))
     return folder
