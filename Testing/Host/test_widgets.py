@@ -92,6 +92,24 @@ def test_a_collapsible_button_hides_what_it_holds() -> None:
     assert heard == [True]
 
 
+def test_what_a_module_hides_in_a_collapsible_button_stays_hidden_when_it_is_opened() -> None:
+    button = ctk.ctkCollapsibleButton()
+    button.collapsed = True
+    column = qt.QVBoxLayout(button)
+    seen, hidden = qt.QLabel("a"), qt.QLabel("b")
+    for label in (seen, hidden):
+        column.addWidget(label)
+    button.show()
+    hidden.setVisible(False)
+    button.collapsed = False
+    assert (seen.visible, hidden.visible) == (True, False)
+    button.collapsed = True
+    hidden.setVisible(True)
+    assert (seen.visible, hidden.visible) == (False, False)
+    button.collapsed = False
+    assert (seen.visible, hidden.visible) == (True, True)
+
+
 def test_paths_come_from_a_planned_dialog(tmp_path: Path) -> None:
     line = ctk.ctkPathLineEdit()
     heard: list[str] = []

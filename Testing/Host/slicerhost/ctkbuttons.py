@@ -33,11 +33,9 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     _folding = False
 
     def _fold(self) -> None:
-        self._folding = True
         for child in self.children():
             if isinstance(child, QtWidgets.QWidget):
-                child.setVisible(not self.collapsed and child.property(_WANTED) is not False)
-        self._folding = False
+                self._let(child, not self.collapsed and child.property(_WANTED) is not False)
         self.setMaximumHeight(self._header() if self.collapsed else 16777215)
         self.updateGeometry()
         self.contentsCollapsed.emit(self.collapsed)
@@ -46,12 +44,19 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     collapsedHeight = declared(int, "collapsedHeight", 10)
     flat = declared(bool, "flat", False)
 
+    def _let(self, child: QtWidgets.QWidget, visible: bool) -> None:
+        """Be seen or not, without taking it for the module's wish."""
+        self._folding = True
+        child.setVisible(visible)
+        child.setAttribute(QtCore.Qt.WA_WState_ExplicitShowHide, child.property(_WANTED) is False)
+        self._folding = False
+
     def childEvent(self, event: QtCore.QChildEvent) -> None:
         super().childEvent(event)
         if event.added() and isinstance(event.child(), QtWidgets.QWidget):
-            if self.collapsed:  # this one hiding is not the module's
-                event.child().setVisible(False)
             event.child().installEventFilter(self)
+            if self.collapsed:
+                self._let(event.child(), False)
 
     def eventFilter(self, child: QtCore.QObject, event: QtCore.QEvent) -> bool:
         """A child that the module hides stays hidden when the button is opened, as in ctk."""

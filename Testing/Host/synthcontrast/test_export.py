@@ -94,6 +94,6 @@ def test_the_difference_is_one_click_away_in_hu(panel, converted):
         made = converted(scan)
         panel.click("reviewButton")
         parameters = slicer.util.getModuleLogic("SynthReview").getParameterNode()
-    assert (parameters.first, parameters.second) == (scan, made)
-    assert (parameters.mode.name, parameters.units.name) == ("DIFFERENCE", "VALUES")
-    assert scan.GetDisplayNode().GetWindow() == 350.0 and made.GetDisplayNode().GetLevel() == 40.0
+        assert (parameters.first, parameters.second) == (scan, made)
+        assert (parameters.mode.name, parameters.units.name) == ("DIFFERENCE", "VALUES")
+        assert scan.GetDisplayNode().GetWindow() == 350.0 and made.GetDisplayNode().GetLevel() == 40.0
