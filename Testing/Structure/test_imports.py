@@ -23,7 +23,7 @@ FLOORS = (
     {"volume", "losses", "synth"},
     {"methods", "evaluate"},
     {"train", "report", "run", "request", "validate", "workspace", "tasks", "reading"},
-    {"cli", "batch", "worklist", "worker", "client", "demo", "console", "review", "render"},
+    {"cli", "batch", "cohort", "worklist", "worker", "client", "demo", "console", "review", "render"},
 )
 FOREIGN = re.compile(r"(slicer|qt|ctk|vtk\w*|PythonQt|PySide\d?|PyQt\d?)$")
 LONGEST, LONG = 400, 300
