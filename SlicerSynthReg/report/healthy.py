@@ -26,9 +26,9 @@ LIMITS = (
 @dataclass(frozen=True)
 class HealthyReport:
     """One reconstruction. image: the input's base name. brain_ml: of the reconstructed brain. anomaly_ml: marked, and
-    largest_ml in one piece, of `pieces`. error_well, error_sick: expected absolute error of the T1 (white matter 0.8)
-    outside and inside what was marked. likeness: correlation of the scan with its other side in the brain, None
-    without it. stages: seconds."""
+    largest_ml in one piece, of `pieces`; largest_at_mm: its voxel nearest to its centre, in RAS. error_well,
+    error_sick: expected absolute error of the T1 (white matter 0.8) outside and inside what was marked. likeness:
+    correlation of the scan with its other side in the brain, None without it. stages: seconds."""
 
     image: str
     model: str
@@ -43,6 +43,7 @@ class HealthyReport:
     error_sick: float | None
     likeness: float | None
     warnings: tuple[str, ...] = ()
+    largest_at_mm: tuple[float, ...] | None = None
     peak_memory_mb: float | None = None
     device: str = ""
     version: str = ""

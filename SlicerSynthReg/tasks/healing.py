@@ -30,6 +30,8 @@ BRAIN_T1 = 0.12
 NEAR_VOX = 3
 """... as this: a lesion at its surface may have been taken for none of it."""
 THICK_MM = 4.0
+LARGEST_ML = 2200.0
+"""Of a brain and the voxel about it that `anatomy` adds."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,11 @@ def _about(volume: Volume, scan: Scan, brain: torch.Tensor) -> list[str]:
     if float(volume.grid.spacing.max()) > THICK_MM:
         warnings.append(
             f"The slices are {volume.grid.spacing.max():.1f} mm apart: between them the reconstruction is a guess."
+        )
+    if ml > LARGEST_ML:
+        warnings.append(
+            f"What was taken for the brain ({ml:.0f} ml) is larger than a brain: pass over what is shown beside the "
+            "brain."
         )
     seen = F.pad(field_of_view(volume, scan.grid), (1,) * 6)
     rim = F.avg_pool3d(seen[None, None], 3, 1)[0, 0] < 0.999

@@ -159,10 +159,18 @@ def _measured(
         error_sick=float(sick.mean()) if len(sick) else None,
         likeness=_likeness(healed),
         warnings=healed.warnings,
+        largest_at_mm=_middle(pieces == int(sizes.argmax()) + 1, results.brain.grid) if count else None,
         peak_memory_mb=peak_memory_mb(),
         device=device,
         version=version_of_synthreg(),
     )
+
+
+def _middle(piece: np.ndarray, grid: Grid) -> tuple[float, ...]:
+    """RAS mm of the voxel of `piece` (I, J, K) that is nearest to its centre."""
+    index = np.argwhere(piece)
+    nearest = index[((index - index.mean(0)) ** 2).sum(1).argmin()]
+    return tuple(round(float(mm), 1) for mm in grid.index_to_world(nearest[None])[0])
 
 
 def _likeness(healed: Healed) -> float | None:

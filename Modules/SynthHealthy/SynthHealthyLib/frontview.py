@@ -40,13 +40,16 @@ class FrontView:
         self.forget()
 
     def show(self, made: Made, threshold: float) -> None:
-        """The healthy T1 in front, the anomalies marked at the threshold that they were made with."""
+        """The healthy T1 in front, the anomalies marked at the threshold that they were made with, and the views at the
+        largest of them."""
         self._made, self._threshold = made, threshold
         self._text = figures(made.report, made.warnings)
         self._ui.frontBox.setCurrentIndex(0)
         self._ui.frontBox.enabled = self._ui.anomaliesCheckBox.enabled = True
         self._ui.anomaliesCheckBox.checked = True
         self._show_front()
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode") if made.report.get("largest_at_mm") else ():
+            node.JumpSliceByCentering(*made.report["largest_at_mm"])
 
     def forget(self) -> None:
         """Something else is shown now, or nothing."""

@@ -56,6 +56,16 @@ def a_network_that_returns_the_scan() -> Callable[..., UNA]:
 
 
 @pytest.fixture
+def a_network_that_sees_next_to_nothing() -> UNA:
+    """Its T1 is 0.1 everywhere: too dark to add anything to the brain that was recognised."""
+    model = UNA(SMALL).eval()
+    last = model.maps[2]
+    last.weight.data.zero_()
+    last.bias.data.copy_(torch.tensor([0.1, 0.0, 0.0, -6.0, -3.0]))
+    return model
+
+
+@pytest.fixture
 def installed(a_network_that_returns_the_scan, tmp_path, monkeypatch) -> None:
     """That network as the model una-test, and no network that recognises brains."""
     card = Card("una-test", "UNA", SMALL.to_card(), "", "Apache-2.0", "none", "tests", "any", 3.0, "any", "by hand")

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from SlicerSynthReg.request import Request, RequestError, Result
 from SlicerSynthReg.run import run
 from SlicerSynthReg.space.grid import Grid
+from SlicerSynthReg.tasks import healthy
 from SlicerSynthReg.tasks.healing import HealingConfig, brain_of, heal, other_side, windowed
 from SlicerSynthReg.tasks.prepare import Scan
 from SlicerSynthReg.volume.read import read_volume
@@ -66,6 +67,15 @@ def test_the_report_says_what_was_found_and_the_page_its_limits(installed, uprig
     assert "mirrored" not in result.outputs
     page = (tmp_path / "out" / "report.html").read_text()
     assert "made up" in page and "no proof of health" in page and "not for diagnosis" in page
+
+
+def test_the_largest_piece_is_told_with_a_place_in_it():
+    """A hook: its centre of mass lies beside it."""
+    hook = np.zeros((9, 9, 9), bool)
+    hook[1:8, 1, 4] = hook[1, 1:8, 4] = hook[7, 1:8, 4] = True
+    grid = Grid(hook.shape, np.diag([2.0, 3.0, 1.0, 1.0]))
+    place = healthy._middle(hook, grid)
+    assert hook[tuple(np.rint(grid.world_to_index(np.array([place]))[0]).astype(int))]
 
 
 def test_the_other_side_is_brought_over_by_registration(upright, a_head_on, a_network_that_returns_the_scan):

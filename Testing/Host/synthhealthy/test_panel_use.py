@@ -81,6 +81,8 @@ def test_a_run_ends_in_the_scene_beside_the_scan_and_in_the_views(panel, scan, t
     places = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) for node in (scan, healthy, anomaly)}
     assert len(places) == 1
     assert in_front() == "Healthy T1 behind scan"
+    planes = {node.GetName(): node.GetSliceToRAS() for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")}
+    assert planes["Red"].GetElement(2, 3) == 5 and planes["Yellow"].GetElement(0, 3) == 14, "at the anomaly"
     figures = panel.text("resultLabel")
     assert "Marked as anomaly" in figures and "made up" in figures and "6.0 mm apart" in figures
     views.screenshot(tmp_path / "views.png")
