@@ -92,6 +92,14 @@ def by_displacement(
     return tuple(bands)
 
 
+def even_edges(displacements_mm: np.ndarray, bins: int) -> np.ndarray:
+    """(bins + 1,) or fewer ascending lengths in mm that part the displacements into bins of about equal counts (paper
+    2 of the thesis); the last edge lies just above the longest. Equal lengths are never parted."""
+    edges = np.unique(np.quantile(np.asarray(displacements_mm, dtype=np.float64), np.linspace(0, 1, bins + 1)))
+    edges[-1] = np.nextafter(edges[-1], np.inf)
+    return edges if len(edges) > 1 else np.array([edges[0] - 1e-6, edges[0]])
+
+
 def _bootstrap(
     values: np.ndarray, owners: np.ndarray, level: float, draws: int, generator: np.random.Generator
 ) -> tuple[float, float]:

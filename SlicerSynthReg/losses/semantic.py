@@ -7,7 +7,11 @@ pair's own optimisation: the squared difference of the channels of `nets.extract
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
+from torch.nn import functional as F
 
 from SlicerSynthReg.space.grid import index_lattice
 from SlicerSynthReg.space.sampling import resize_displacement, sample_displaced
@@ -41,3 +45,28 @@ def moved_levels(levels: list[torch.Tensor], u_vox: torch.Tensor) -> list[torch.
         u = resize_displacement(u_vox, shape)
         moved.append(sample_displaced(level, u, index_lattice(shape, u.device)))
     return moved
+
+
+@dataclass(frozen=True, eq=False)
+class SemanticSimilarity:
+    """DeepSim for a pair's own optimisation, transform before extraction: the image is moved, then described.
+
+    `levels`: images (B, 1, I, J, K) -> encoder features, an extractor's; with gradient, so that each step of an
+    optimisation costs a run of the encoder and its backward run.
+    """
+
+    levels: Callable[[torch.Tensor], list[torch.Tensor]]
+
+    def channels(self, image: torch.Tensor) -> torch.Tensor:
+        """(I, J, K) in [0, 1] -> (1, I, J, K): the image itself is what moves."""
+        return image[None]
+
+    def loss(self, fixed: torch.Tensor, moved: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """1 - DeepSim of two images (1, I, J, K); a level's voxel counts as much as `weight` (I, J, K) does there."""
+        with torch.no_grad():
+            wanted = self.levels(fixed[None])
+        likeness = []
+        for one, other in zip(wanted, self.levels(moved[None])):
+            counts = F.interpolate(weight[None, None], one.shape[2:], mode="area")[:, 0]
+            likeness.append((cosine(one, other) * counts).sum() / counts.sum().clamp_min(EPSILON))
+        return 1 - torch.stack(likeness).mean()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from SlicerSynthReg.losses.semantic import cosine, deepsim, deepsim_loss, moved_levels
+from SlicerSynthReg.losses.semantic import SemanticSimilarity, cosine, deepsim, deepsim_loss, moved_levels
 from SlicerSynthReg.nets.extractor import Extractor, ExtractorConfig
 from SlicerSynthReg.nets.unet import UNetConfig
 from SlicerSynthReg.space.grid import index_lattice
@@ -89,3 +89,26 @@ def test_the_loss_falls_towards_the_right_shift(an_extractor, seeded):
             return float(deepsim_loss(moved, an_extractor.levels(image)))
 
     assert loss(0.0) == pytest.approx(0.0, abs=1e-5) and loss(0.0) < loss(1.0) < loss(3.0)
+
+
+def test_a_similarity_for_one_pair_counts_where_it_is_told_and_leads_to_the_image(an_extractor, seeded):
+    """A difference outside the weighted half costs nothing; inside, a loss with a gradient to the moved image alone."""
+    similarity = SemanticSimilarity(an_extractor.requires_grad_(False).levels)
+    fixed = similarity.channels(torch.rand((16, 16, 32), generator=seeded(0)))
+    changed = fixed.clone()
+    changed[..., 26:] = 1 - changed[..., 26:]
+    left, right = torch.zeros(16, 16, 32), torch.zeros(16, 16, 32)
+    left[..., :12], right[..., 24:] = 1, 1
+    assert float(similarity.loss(fixed, fixed, right)) == pytest.approx(0.0, abs=1e-5)
+    assert float(similarity.loss(fixed, changed, left)) < 1e-4 < 0.01 < float(similarity.loss(fixed, changed, right))
+    changed.requires_grad_()
+    similarity.loss(fixed, changed, right).backward()
+    assert changed.grad is not None and changed.grad[..., 26:].abs().max() > 0
+
+
+def test_with_all_weights_equal_it_is_the_training_loss(an_extractor, seeded):
+    a, b = (torch.rand((1, 16, 24, 16), generator=seeded(n)) for n in (0, 1))
+    with torch.no_grad():
+        expected = deepsim_loss(an_extractor.levels(b[None]), an_extractor.levels(a[None]))
+        found = SemanticSimilarity(an_extractor.levels).loss(a, b, torch.ones(16, 24, 16))
+    assert float(found) == pytest.approx(float(expected), abs=1e-5)
