@@ -17,7 +17,7 @@ from SynthContextLib.logic import SynthContextLogic
 from SynthContextLib.parameters import settings_of, tuning_of
 from SynthContextLib.rows import Row
 from SynthContextLib.samples import add_sample, make_sample
-from SynthContextLib.settings import Kind, models
+from SynthContextLib.settings import Alignment, Kind, Settings, models
 from SynthContextLib.targetspart import ModelsPart, TargetsPart
 from SynthContextLib.texts import acknowledgement, help_text
 from SynthContextLib.tunepart import TunePart
@@ -272,7 +272,8 @@ class SynthContextTest(ScriptedLoadableModuleTest):
         logic = SynthContextLogic()
         try:
             examples = [(row.image, row.answer) for row in sample.examples]
-            answer = logic.apply(examples, sample.target.image, sample.target.answer)
+            quick = Settings(alignment=Alignment.CENTRE, spread=0)
+            answer = logic.apply(examples, sample.target.image, sample.target.answer, quick)
         finally:
             logic.close()
         self.assertEqual(answer.labels.GetSegmentation().GetNumberOfSegments(), 4)

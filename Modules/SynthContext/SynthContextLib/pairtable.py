@@ -78,7 +78,7 @@ class PairTable:
 
     def remove_selected(self) -> None:
         """Rows leave the table; their nodes stay in the scene."""
-        gone = {index.row() for index in self._table.selectedIndexes()}
+        gone = {index.row() for index in self._table.selectionModel().selectedRows()}
         if self._rows is not None and gone:
             self._rows.write([row for n, row in enumerate(self._shown) if n not in gone])
 
@@ -143,7 +143,7 @@ class PairTable:
             self._rows.write(changed)
 
     def _on_selected(self) -> None:
-        places = {index.row() for index in self._table.selectedIndexes()}
+        places = {index.row() for index in self._table.selectionModel().selectedRows()}
         if len(places) == 1 and not self._filling:
             self._selected(self._shown[places.pop()].image)
 

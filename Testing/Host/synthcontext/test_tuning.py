@@ -40,7 +40,7 @@ def test_a_model_is_trained_finished_early_and_applied(panel, ready, models, sho
     assert panel.text("tuneButton") == "Cancel" and not panel.is_enabled("finishButton")
     panel.wait_until(lambda: len(losses(panel)) >= 4, 300)
     assert panel.text("statusLabel") == "Training ..." and panel.text("courseLabel").startswith("Step ")
-    picture = panel["curveLabel"].pixmap().toImage()
+    picture = panel["curveLabel"].pixmap.toImage()
     blue = sum(
         picture.pixelColor(x, y).blue() > picture.pixelColor(x, y).red() + 60
         for x in range(10, picture.width() - 10)
