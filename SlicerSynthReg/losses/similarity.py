@@ -14,11 +14,16 @@ def mean_squares(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 def local_ncc_loss(a: torch.Tensor, b: torch.Tensor, radius: int = 4) -> torch.Tensor:
     """1 - mean squared local correlation in (2 radius + 1)^3 windows (VoxelMorph's NCC); a, b (B, 1, I, J, K)."""
+    return 1 - local_ncc(a, b, radius).mean()
+
+
+def local_ncc(a: torch.Tensor, b: torch.Tensor, radius: int = 4) -> torch.Tensor:
+    """(B, 1, I, J, K) squared correlation in the window about each voxel; a, b (B, 1, I, J, K)."""
     means = box_mean(torch.cat([a, b, a * a, b * b, a * b], 1), radius)
     ma, mb, maa, mbb, mab = means.split(1, 1)
     cross = mab - ma * mb
     floor = 1e-5 / (2 * radius + 1) ** 6  # VoxelMorph adds 1e-5 to a product of sums over the window, this is of means
-    return 1 - (cross * cross / ((maa - ma * ma).clamp_min(0) * (mbb - mb * mb).clamp_min(0) + floor)).mean()
+    return cross * cross / ((maa - ma * ma).clamp_min(0) * (mbb - mb * mb).clamp_min(0) + floor)
 
 
 def nmi_loss(a: torch.Tensor, b: torch.Tensor, bins: int = 32) -> torch.Tensor:

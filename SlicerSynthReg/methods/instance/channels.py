@@ -51,3 +51,16 @@ class Channels:
         low = np.maximum(inside.min(0).values.numpy() - margin, 0)
         high = np.minimum(inside.max(0).values.numpy() + 1 + margin, self.grid.shape)
         return self.grid.cropped(tuple(low.astype(int)), tuple(high.astype(int)))
+
+
+def principal(images: tuple[Channels, Channels], count: int, told_by: tuple[Channels, ...]) -> list[torch.Tensor]:
+    """Each image's values less the mean, on the first principal directions: (count, I, J, K). Both are those of the
+    images `told_by`, where these count."""
+    total = sum((one.weight.sum() for one in told_by), start=torch.tensor(1e-6, device=images[0].values.device))
+    mean = sum((one.values * one.weight).sum(dim=(1, 2, 3)) for one in told_by) / total
+    scatter = mean.new_zeros((len(mean), len(mean)))
+    for one in told_by:
+        centred = (one.values - mean[:, None, None, None]).flatten(1)
+        scatter += (centred * one.weight.flatten()) @ centred.T
+    axes = torch.linalg.eigh(scatter / total).eigenvectors[:, -count:]
+    return [torch.einsum("ca,cijk->aijk", axes, one.values - mean[:, None, None, None]) for one in images]

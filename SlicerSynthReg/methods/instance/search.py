@@ -14,7 +14,7 @@ import torch
 from scipy.fft import next_fast_len
 from scipy.spatial.transform import Rotation
 
-from SlicerSynthReg.methods.instance.channels import Channels
+from SlicerSynthReg.methods.instance.channels import Channels, principal
 from SlicerSynthReg.space.grid import affine_lattice
 from SlicerSynthReg.space.sampling import sample
 
@@ -34,7 +34,8 @@ def search(fixed: Channels, moving: Channels, config: SearchConfig) -> list[tupl
 
     score: correlation of the weighted channels, 1 for identical images.
     """
-    f, m = _principal(fixed, moving, config.channels)
+    f, m = principal((fixed, moving), config.channels, (fixed,))
+    f, m = f * fixed.weight, m * moving.weight
     size = [next_fast_len(int(1.4 * max(a, b)) + 1, real=True) for a, b in zip(f.shape[1:], m.shape[1:])]
     f_hat = torch.fft.rfftn(f, s=size, dim=(1, 2, 3)).conj()
     energy = float(f.square().sum().sqrt())
@@ -70,17 +71,3 @@ def _world(fixed: Channels, moving: Channels, turn: np.ndarray, lag: np.ndarray)
     shift = np.eye(4)
     shift[:3, 3] = lag
     return moving.grid.affine @ turn @ shift @ np.linalg.inv(fixed.grid.affine)
-
-
-def _principal(fixed: Channels, moving: Channels, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both weighted, less the fixed mean, on the fixed channels' first principal directions: (count, I, J, K)."""
-    total = fixed.weight.sum().clamp_min(1e-6)
-    mean = (fixed.values * fixed.weight).sum(dim=(1, 2, 3)) / total
-    centred = (fixed.values - mean[:, None, None, None]).flatten(1)
-    covariance = (centred * fixed.weight.flatten()) @ centred.T / total
-    axes = torch.linalg.eigh(covariance).eigenvectors[:, -count:]
-    projected = []
-    for image in (fixed, moving):
-        values = torch.einsum("ca,cijk->aijk", axes, image.values - mean[:, None, None, None])
-        projected.append(values * image.weight)
-    return projected[0], projected[1]
