@@ -30,6 +30,10 @@ _Volumes = tuple[Volume, "Volume | None", Volume, "Volume | None"]
 """Fixed scan and mask, moving scan and mask."""
 
 
+class NotABrain(ValueError):
+    """The network recognised no brain in a scan; the message says in which."""
+
+
 @dataclass(frozen=True)
 class AlignmentConfig:
     """regularization: 1 is the default smoothness, higher is smoother. network, refine, affine_only: which stages run.
@@ -42,6 +46,7 @@ class AlignmentConfig:
     network: bool = True
     refine: bool = True
     affine_only: bool = False
+    brains_only: bool = False
     placing: PlacingConfig = field(default_factory=PlacingConfig)
     deforming: DeformingConfig = field(default_factory=DeformingConfig)
     margin_mm: float = 8.0

@@ -37,6 +37,25 @@ class RegisterParameters:
 
     model: str | None = parameter(str, None, "Name of the model (see `synthreg models`); default: chosen by the task.")
     preset: str = parameter(str, "accurate", "Trade time for accuracy.", choices=("fast", "accurate"))
+    anatomy: str = parameter(
+        str,
+        "auto",
+        "What the images show: auto registers brains by the network and all else without it; ct is for two CT of chest "
+        "or abdomen; mr-ct and other compare what does not depend on the contrast.",
+        choices=("auto", "brain", "ct", "mr-ct", "other"),
+    )
+    similarity: str = parameter(
+        str,
+        "auto",
+        "What is compared beyond the brain: auto suits the anatomy; any other is optimised by Adam.",
+        choices=("auto", "mind", "features", "ncc", "nmi", "mse"),
+    )
+    features_model: str | None = parameter(
+        str, None, "Name of the model whose features are compared; default: the installed feature network."
+    )
+    landmark_start: bool = parameter(
+        bool, False, "Start from the landmark pairs, which then no longer measure the error on their own."
+    )
     regularization: float | None = parameter(
         float, None, "Smoothness of the deformation (lambda); 1 is the paper's; default: the model's.", low=0.0
     )

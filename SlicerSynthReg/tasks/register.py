@@ -19,7 +19,8 @@ from SlicerSynthReg.request import Progress, Request, TaskOutcome, shown_name
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Displacement, Transform
 from SlicerSynthReg.space.voting import resample_labels
-from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig, align
+from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig
+from SlicerSynthReg.tasks.choosing import align_chosen
 from SlicerSynthReg.tasks.deforming import DeformingConfig
 from SlicerSynthReg.tasks.device import chosen_device
 from SlicerSynthReg.tasks.loaded import healthy_network, registration_network
@@ -67,15 +68,12 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
         deforming=DeformingConfig(last=parameters.preset == "accurate"),
         device=device,
     )
-    alignment = align(
+    alignment = align_chosen(
+        parameters,
         model,
         card.spacing_mm if card else SPACING_MM,
-        compared.fixed,
-        compared.moving,
+        compared,
         config,
-        compared.fixed_mask,
-        compared.moving_mask,
-        inputs.initial,
         lambda share, text: progress(begun + (0.85 - begun) * share, text),
     )
     if health is not None:

@@ -1,0 +1,129 @@
+"""The affine stage for any anatomy: several starts race, the headers' own first, and what is doubtful is said."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from SlicerSynthReg.methods.instance.affine import AffineConfig, fit_affine
+from SlicerSynthReg.methods.instance.channels import Channels
+from SlicerSynthReg.methods.instance.search import SearchConfig, search
+from SlicerSynthReg.space.grid import Grid
+from SlicerSynthReg.space.transform import Transform
+from SlicerSynthReg.tasks.placing import best_affine, roomy
+from SlicerSynthReg.tasks.prepare import Scan, counting, describe, middle_channels
+
+CT_CLASSES = ((0.0, 0.22), (0.22, 0.5), (0.5, 0.68), (0.68, 1.01))
+"""Lung and bowel gas, fat, soft tissue, bone and contrast, in shares of the CT window."""
+
+NO_FIT = {"rigid_iterations": 0, "affine_iterations": 0}
+
+
+@dataclass(frozen=True)
+class AnywherePlacing:
+    """search: over rotations and translations. heat: the fit in which the starts race. fit: the last one. trusted: how
+    much better than the headers' start and the images' centres, in shares of the mismatch, one of the search's must be.
+    mirrored: how much better the mirror image must fit to be doubtful. seen: share of what counts of the fixed image
+    that is to be seen in the moving one."""
+
+    search: SearchConfig = field(default_factory=lambda: SearchConfig(cone=32.0, candidates=2))
+    heat: AffineConfig = field(default_factory=lambda: AffineConfig(15, 0, 2000))
+    fit: AffineConfig = field(default_factory=AffineConfig)
+    trusted: float = 0.03
+    mirrored: float = 0.15
+    seen: float = 0.25
+
+
+def place_anywhere(
+    fixed: Scan,
+    moving: Scan,
+    ct: bool,
+    config: AnywherePlacing,
+    initial: Transform | None = None,
+    fit_initial: bool = True,
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """4x4 fixed RAS -> moving RAS, and warnings. ct: both scans are CT in the CT window.
+
+    Raced are the headers as they are, the images' centres upon each other, and the search's best; `initial` (fixed RAS
+    -> moving RAS) takes the place of them all, and is fitted unless `fit_initial` says that it was.
+    """
+    seen = middle_channels(fixed)
+    frame = roomy(Channels(fixed.image[None], counting(fixed), fixed.grid).bounding_box(0.2), 5 * fixed.grid.spacing[0])
+    if initial is None:
+        starts = _starts(fixed, moving, ct, config)
+        heats = [_fitted(seen, moving, frame, start, config.heat) for start in starts]
+        costs = [cost * (1 - config.trusted if n < 2 else 1) for n, (_, cost) in enumerate(heats)]
+        matrix = heats[int(np.argmin(costs))][0]
+    else:
+        matrix = best_affine(initial, seen)
+    fit = config.fit if initial is None or fit_initial else dataclasses.replace(config.fit, **NO_FIT)
+    matrix, cost = _fitted(seen, moving, frame, matrix, fit)
+    return matrix, _doubts(seen, fixed, moving, frame, matrix, cost, config)
+
+
+def _starts(fixed: Scan, moving: Scan, ct: bool, config: AnywherePlacing) -> list[np.ndarray]:
+    """The headers' start first, where it lets the images overlap at all."""
+    centred = np.eye(4)
+    centred[:3, 3] = moving.grid.center_mm - fixed.grid.center_mm
+    found = [matrix for _, matrix in search(_coarse(fixed, ct), _coarse(moving, ct), config.search)]
+    return [np.eye(4), centred, *found]
+
+
+def _coarse(scan: Scan, ct: bool) -> Channels:
+    """What the search compares: outline and texture, or a CT's kinds of tissue."""
+    if not ct:
+        seen = describe(scan)
+        return seen.coarse
+    body = counting(scan)
+    kinds = torch.stack([((scan.image >= low) & (scan.image < high)).float() * body for low, high in CT_CLASSES])
+    return Channels(torch.cat([kinds, body[None]]), torch.ones_like(body), scan.grid).pooled(5)
+
+
+def _fitted(
+    seen: Channels, moving: Scan, frame: Grid, start: np.ndarray, config: AffineConfig
+) -> tuple[np.ndarray, float]:
+    """`start` refined on MIND, the moving scan brought upright by it, and the mismatch that remains."""
+    upright = middle_channels(moving.on(frame, start))
+    if float(upright.weight.sum()) < 50:
+        return start, np.inf
+    fit = fit_affine(seen, upright, np.eye(4), config)
+    return start @ fit.matrix, fit.residual
+
+
+def _doubts(
+    seen: Channels,
+    fixed: Scan,
+    moving: Scan,
+    frame: Grid,
+    matrix: np.ndarray,
+    cost: float,
+    config: AnywherePlacing,
+) -> tuple[str, ...]:
+    """What the user should look at: a stretch, little overlap, a better fit of the mirror image."""
+    doubts = []
+    scale = np.linalg.svd(matrix[:3, :3], compute_uv=False)
+    if scale.max() > 1.5 or scale.min() < 0.6:
+        doubts.append(
+            f"The affine part stretches by {scale.min():.2f} to {scale.max():.2f}, expected about 1. The scans may "
+            "show different anatomy, or overlap too little: look at the picture before you use the result."
+        )
+    there = moving.on(fixed.grid, matrix)
+    weight = counting(fixed)
+    shared = float((weight * counting(there)).sum() / weight.sum().clamp_min(1e-6))
+    if shared < config.seen:
+        doubts.append(
+            f"Only {100 * shared:.0f} % of what counts of the fixed image is seen in the moving one: nothing says "
+            "where the rest belongs. Choose scans that show the same part of the body, or crop the fixed image to it."
+        )
+    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
+    mirror[0, 3] = 2 * seen.centroid_mm()[0]
+    _, other = _fitted(seen, moving, frame, matrix @ mirror, config.heat)
+    if other < (1 - config.mirrored) * cost:
+        doubts.append(
+            "The moving image fits better with left and right exchanged. One of the headers may be wrong: check which "
+            "side is which before you use the result. Nothing was exchanged here."
+        )
+    return tuple(doubts)

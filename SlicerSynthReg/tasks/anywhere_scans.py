@@ -1,0 +1,80 @@
+"""What registration of any anatomy looks at: the voxel size it compares at, CT windows, large images made small."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from SlicerSynthReg.methods.instance.channels import Channels
+from SlicerSynthReg.space.grid import Grid, as_shape
+from SlicerSynthReg.tasks.prepare import Scan, counting
+from SlicerSynthReg.volume.volume import Volume, VolumeError
+
+CT_WINDOW = (-1000.0, 600.0)
+"""HU between which CT is compared."""
+AIR_HU, BONE_HU = -700.0, 150.0
+LEAST_COUNTING = 200
+"""Voxels that count; fewer are nothing to register by."""
+
+
+def is_ct(volume: Volume) -> bool:
+    """Whether the values can only be Hounsfield units: much air far below zero, and bone above."""
+    values = volume.data[0].flatten()
+    values = values[:: max(1, len(values) // 200_000)].float()
+    low, high = float(torch.quantile(values, 0.02)), float(values.max())
+    return low < AIR_HU and high > BONE_HU
+
+
+def common_spacing(fixed: Grid, moving: Grid, most_voxels: int) -> float:
+    """Isotropic voxel size, mm: as fine as the coarser of both images, and no finer than `most_voxels` in the fixed
+    image's field of view allow."""
+    volumes = [float(abs(np.linalg.det(grid.affine[:3, :3]))) for grid in (fixed, moving)]
+    finest = max(volumes) ** (1 / 3)
+    return max(finest, (volumes[0] * fixed.voxel_count / most_voxels) ** (1 / 3))
+
+
+def coarsened(volume: Volume, spacing: float, ct: bool) -> Volume:
+    """Block means along each axis whose voxels are at most half of `spacing`, a slab at a time, so that a large image
+    is never held as floats; CT in its window."""
+    data, grid = volume.data[:1], volume.grid
+    low, high = CT_WINDOW if ct else (-np.inf, np.inf)
+    pool = as_shape(min(n, max(1, int(spacing / s + 1e-6))) for n, s in zip(grid.shape, grid.spacing))
+    parts = []
+    for slab in data.split(pool[0] * max(1, 32 // pool[0]), dim=1):
+        if slab.shape[1] >= pool[0]:
+            parts.append(F.avg_pool3d(slab.float().clamp(low, high)[None], pool)[0])
+    affine = grid.affine.copy()
+    affine[:3, 3] = grid.index_to_world(np.array([[(p - 1) / 2 for p in pool]]))[0]
+    affine[:3, :3] *= pool
+    pooled = torch.cat(parts, 1)
+    return Volume(pooled, Grid(as_shape(pooled.shape[1:]), affine), volume.kind, volume.name)
+
+
+def require_content(name: str, scan: Scan) -> None:
+    """VolumeError where nothing of a scan counts."""
+    if float(counting(scan).sum()) >= LEAST_COUNTING:
+        return
+    if scan.mask is not None and float(scan.mask.sum()) < LEAST_COUNTING:
+        raise VolumeError(
+            f"Found a {name} mask that leaves nothing of the {name} image, expected one that lies on it. Check that "
+            "the mask was drawn on that image, or leave it out."
+        )
+    if scan.mask is not None:
+        raise VolumeError(
+            f"Found a {name} mask that holds nothing but air, expected tissue under it. Invert or redraw it."
+        )
+    raise VolumeError(
+        f"Found hardly anything but background in the {name} image, expected tissue. Check the image, or give a mask "
+        "of what counts."
+    )
+
+
+def box_of(fixed: Scan, margin: int) -> Grid:
+    """What counts of the fixed scan and `margin` voxels, its counts divisible by 8; may reach out of the image."""
+    weight = counting(fixed)
+    margin_mm = margin * float(fixed.grid.spacing[0])
+    box = Channels(weight[None], weight, fixed.grid).bounding_box(0.3, margin_mm)
+    grown = box.padded_to_multiple(8)
+    half = tuple((g - b) // 2 for g, b in zip(grown.shape, box.shape))
+    return box.cropped(tuple(-h for h in half), tuple(g - h for g, h in zip(grown.shape, half)))

@@ -1,0 +1,123 @@
+"""Which way a pair is registered: as brains, or as any anatomy; by what the user said it is, else by what is seen."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+from SlicerSynthReg.methods.instance.points import fit_points
+from SlicerSynthReg.methods.instance.similarity import (
+    Described,
+    LocalCorrelation,
+    MutualInformation,
+    Similarity,
+    intensities,
+    mind,
+)
+from SlicerSynthReg.methods.synthmorph.model import SynthMorph
+from SlicerSynthReg.nets.extractor import METHOD, Extractor
+from SlicerSynthReg.request import RequestError
+from SlicerSynthReg.space.transform import Affine, Transform
+from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig, NotABrain, align
+from SlicerSynthReg.tasks.anywhere import AnywhereConfig, align_anywhere
+from SlicerSynthReg.tasks.anywhere_scans import is_ct
+from SlicerSynthReg.tasks.model import DEFAULT_MODEL
+from SlicerSynthReg.tasks.parameters import RegisterParameters
+from SlicerSynthReg.tasks.register_inputs import Inputs
+from SlicerSynthReg.tasks.stopwatch import Progress
+from SlicerSynthReg.weights.registry import available, read_card
+
+FEATURES_SHARE = 0.1
+"""Weight of a network's features beside MIND-SSC (anatomix, section 4.1)."""
+FAST_VOXELS = 500_000
+
+
+def align_chosen(
+    parameters: RegisterParameters,
+    model: SynthMorph | None,
+    spacing: float,
+    inputs: Inputs,
+    config: AlignmentConfig,
+    progress: Progress,
+) -> Alignment:
+    """The inputs registered as `parameters.anatomy` says; "auto": by which of the two are CT; else, what the brain
+    network recognises as brains, and all else as any anatomy. A similarity that was asked for is optimised as for any
+    anatomy."""
+    initial = start_of(parameters, inputs)
+    anatomy, similarity = parameters.anatomy, similarity_of(parameters, config.device)
+    if anatomy == "auto" and similarity is None:
+        anatomy = {2: "ct", 1: "mr-ct", 0: "auto"}[is_ct(inputs.fixed) + is_ct(inputs.moving)]
+    pair = inputs.fixed, inputs.moving
+    masks = inputs.fixed_mask, inputs.moving_mask
+    warnings: tuple[str, ...] = ()
+    if anatomy == "brain" or (anatomy == "auto" and similarity is None):
+        brains_only = dataclasses.replace(config, brains_only=anatomy == "auto" and model is not None)
+        try:
+            return align(model, spacing, *pair, brains_only, *masks, initial, progress)
+        except NotABrain as seen:
+            warnings = (f"{seen} It was registered as any anatomy is; --anatomy says otherwise.",)
+    how = AnywhereConfig(
+        anatomy="other" if anatomy == "auto" else anatomy,
+        similarity=similarity,
+        regularization=config.regularization,
+        refine=config.refine,
+        affine_only=config.affine_only,
+        deforming=config.deforming,
+        device=config.device,
+    )
+    if parameters.preset == "fast":
+        how = dataclasses.replace(how, most_voxels=FAST_VOXELS)
+    seconds: dict[str, float] = {}
+    if anatomy == "mr-ct" and model is not None:
+        # a brain that the network recognises on both sides is placed better than MIND places a head, scalp and all
+        linear = dataclasses.replace(config, network=False, refine=False, affine_only=False, brains_only=True)
+        with contextlib.suppress(NotABrain):
+            placed = align(model, spacing, *pair, linear, *masks, initial, lambda done, text: progress(done / 3, text))
+            initial, how, seconds = Affine(placed.affine), dataclasses.replace(how, fit_initial=False), placed.seconds
+    begun = 1 / 3 if seconds else 0.0
+    found = align_anywhere(*pair, how, *masks, initial, lambda done, text: progress(begun + (1 - begun) * done, text))
+    seconds = {name: seconds.get(name, 0.0) + found.seconds.get(name, 0.0) for name in {**seconds, **found.seconds}}
+    return dataclasses.replace(found, seconds=seconds, warnings=(*warnings, *found.warnings))
+
+
+def start_of(parameters: RegisterParameters, inputs: Inputs) -> Transform | None:
+    """The transform to start from: the one given, or that of the landmark pairs. Errors: RequestError,
+    GeometryError."""
+    if not parameters.landmark_start:
+        return inputs.initial
+    if inputs.initial is not None:
+        raise RequestError("Found an initial transform and a start from landmarks, expected one. Leave one out.")
+    if inputs.fixed_landmarks is None or inputs.moving_landmarks is None:
+        raise RequestError(
+            "Found no landmarks in both images, expected fixed and moving ones to start from. Give both lists."
+        )
+    return Affine(fit_points(inputs.fixed_landmarks.points_mm, inputs.moving_landmarks.points_mm))
+
+
+def similarity_of(parameters: RegisterParameters, device: str = "cpu") -> Similarity | None:
+    """What Adam is to compare; None leaves it to the anatomy."""
+    named = parameters.similarity
+    if named == "auto":
+        return None
+    if named == "features":
+        return Described(((mind, 1.0), (_extractor(parameters.features_model).to(device), FEATURES_SHARE)))
+    others: dict[str, Similarity] = {
+        "mind": Described(((mind, 1.0),)),
+        "mse": Described(((intensities, 1.0),)),
+        "ncc": LocalCorrelation(),
+        "nmi": MutualInformation(),
+    }
+    return others[named]
+
+
+def _extractor(name: str | None) -> Extractor:
+    """The features asked for, else an installed feature network's, else those the brain network compares by DeepSim."""
+    known = available()
+    features = [one for one in known if read_card(one).method == METHOD]
+    chosen = name or next(iter(features), DEFAULT_MODEL)
+    if chosen not in known:
+        raise RequestError(
+            f"Found no model named {chosen!r} to take features from, expected one of {', '.join(known) or 'none'}. See "
+            "`synthreg models`."
+        )
+    return Extractor.load(read_card(chosen))
