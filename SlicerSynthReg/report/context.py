@@ -12,6 +12,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from SlicerSynthReg.methods.uncertainty.ranking import FINDING
 from SlicerSynthReg.report.html import document, embedded_image, table
 from SlicerSynthReg.report.record import DISCLAIMER
 from SlicerSynthReg.weights.registry import Card
@@ -37,7 +38,8 @@ class _Example(Protocol):
 class ContextReport:
     """likeness: of the target to the examples, at most 1; likeness_of_examples: to each other. agreement: Dice of each
     example with what the others say of it. volumes_ml, dice: by label; called: its name, where the examples tell it.
-    roughness: of the answer across the slices, 1 as the examples. psnr: in dB. Names are files' base names."""
+    roughness: of the answer across the slices, 1 as the examples. psnr: in dB. doubts: entropies summed over voxels in
+    bits, and diversity, by rule of ranking. Names are files' base names."""
 
     target: str
     model: str
@@ -54,6 +56,7 @@ class ContextReport:
     stages: dict[str, float]
     warnings: tuple[str, ...] = field(default=())
     called: dict[str, str] = field(default_factory=dict)
+    doubts: dict[str, float] | None = None
 
 
 def context_page(report: ContextReport, picture: bytes, card: Card) -> str:
@@ -84,6 +87,14 @@ def context_page(report: ContextReport, picture: bytes, card: Card) -> str:
             for label, volume in report.volumes_ml.items()
         ]
         parts += ["<h2>What was found</h2>", table(("Label", "Volume", "Dice with the truth" if dice else ""), rows)]
+    if report.doubts:
+        measured = [
+            ("Entropy of the mean answer", f"{report.doubts['total'] / 1000:.1f} kbit"),
+            ("What the halves disagree about (epistemic)", f"{report.doubts['epistemic'] / 1000:.1f} kbit"),
+            ("Mean distance of two halves' masks (diversity)", f"{report.doubts['diversity']:.3f}"),
+        ]
+        parts += ["<h2>Asked again with half of the examples</h2>", table(("Measure", "Value"), measured, "pairs")]
+        parts.append(f'<p class="quiet">For choosing what to annotate next. {escape(FINDING)}</p>')
     agreed = [(escape(n), f"{report.agreement[n]:.2f}" if n in report.agreement else "") for n in report.examples]
     parts += ["<h2>The examples</h2>", table(("Example", "Dice with what the others say of it"), agreed)]
     parts += ["<h2>Limits</h2>", _list((*LIMITS, card.limits)), "<h2>Time</h2>"]

@@ -14,6 +14,7 @@ import torch
 from SlicerSynthReg.evaluate.overlap import overlap
 from SlicerSynthReg.methods.neuralizer.examples import AskConfig, Example, answer_volume, roughness
 from SlicerSynthReg.methods.neuralizer.model import Neuralizer
+from SlicerSynthReg.methods.uncertainty.ranking import CaseDoubt
 from SlicerSynthReg.report.context import ContextReport, context_page, context_picture
 from SlicerSynthReg.report.figure import png_bytes
 from SlicerSynthReg.report.html import write_page
@@ -23,6 +24,7 @@ from SlicerSynthReg.tasks.context_frame import Frame, bring, build_frame, likene
 from SlicerSynthReg.tasks.context_inputs import read_pairs, wanted_labels
 from SlicerSynthReg.tasks.context_pairs import PairPaths, find_pairs, read_legend
 from SlicerSynthReg.tasks.context_parameters import PLANES, ContextParameters
+from SlicerSynthReg.tasks.context_samples import case_doubt
 from SlicerSynthReg.tasks.device import chosen_device
 from SlicerSynthReg.tasks.model import context_card
 from SlicerSynthReg.tasks.stopwatch import Stopwatch
@@ -64,7 +66,8 @@ def context_task(request: Request, workspace: Path, progress: Progress) -> TaskO
         through, notes = bring(frame.anchor, target[0], parameters.alignment, device.type)
         x = on_frame(target, frame.grid, through)
         watch.stage("asking", 0.45)
-        found = answer_volume(model, x, frame.examples, config, lambda share: progress(0.45 + 0.4 * share, "asking"))
+        found = answer_volume(model, x, frame.examples, config, lambda share: progress(0.45 + 0.2 * share, "asking"))
+        doubts = _doubts(model, x, frame, config, parameters.samples, watch, progress)
         watch.stage("checking the examples", 0.86)
         agreement = _agreement(model, frame, config) if parameters.check_examples else {}
     watch.stage("writing", 0.92)
@@ -95,6 +98,7 @@ def context_task(request: Request, workspace: Path, progress: Progress) -> TaskO
         called={
             str(k): one.name for k, one in read_legend(Path(request.inputs["examples"])).items() if k in frame.labels
         },
+        doubts=dataclasses.asdict(doubts) if doubts else None,
     )
     picture = png_bytes(context_picture(x[0], found, frame.examples, frame.names, bool(frame.labels)))
     (workspace / "picture.png").write_bytes(picture)
@@ -192,6 +196,22 @@ def _roughness(found: torch.Tensor, frame: Frame, config: AskConfig) -> float | 
     usual = [value for value in examples if math.isfinite(value) and value > 0]
     own = roughness(found.amax(0) > 0.5, axis)
     return own / (sum(usual) / len(usual)) if usual and math.isfinite(own) else None
+
+
+def _doubts(
+    model: Neuralizer,
+    x: torch.Tensor,
+    frame: Frame,
+    config: AskConfig,
+    samples: int,
+    watch: Stopwatch,
+    progress: Progress,
+) -> CaseDoubt | None:
+    """None where it was not asked for, for images, and for a single example, of which there is no half."""
+    if samples < 2 or not frame.labels or len(frame.examples) < 2:
+        return None
+    watch.stage("asking again", 0.65)
+    return case_doubt(model, x, frame.examples, config, samples, lambda s: progress(0.65 + 0.2 * s, "asking again"))
 
 
 def _volumes(answer: Volume, frame: Frame) -> dict[str, float]:

@@ -36,6 +36,9 @@ class ContextParameters:
     spacing_mm: float | None = parameter(
         float, None, "Pixel size of the network's slices; default: the examples', 0.9 to 2.1.", low=0.2, high=5.0
     )
+    samples: int = parameter(
+        int, 0, "Ask so many times again with half of the examples, to rank cases by doubt.", low=0, high=32
+    )
     check_examples: bool = parameter(bool, True, "Ask the other examples about each one, and warn of contradictions.")
     device: str = parameter(
         str,

@@ -1,11 +1,11 @@
-"""Which case to annotate next (thesis paper 4, section 4.5)."""
+"""Which case to annotate next (thesis paper 4, section 4.5). Imports no torch: panels rank too."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 FINDING = (
     "Picking the cases with the largest total entropy did not beat picking at random, for any of four models on two "
@@ -31,6 +31,5 @@ def ranked(cases: Mapping[str, CaseDoubt], rule: str, seed: int = 0) -> list[str
         raise ValueError(f"Found the rule {rule!r}, expected one of {', '.join(RULES)}.")
     names = sorted(cases)
     if rule == "random":
-        order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
-        return [names[int(n)] for n in order]
+        return [names[n] for n in np.random.default_rng(seed).permutation(len(names))]
     return sorted(names, key=lambda name: -float(getattr(cases[name], rule)))

@@ -160,8 +160,11 @@ def test_bad_examples_are_refused_in_plain_words(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_record_tells_no_folder(tmp_path, an_averaging_model, a_folder_of_examples, an_oblique_target):
-    result = asked(tmp_path, a_folder_of_examples, an_oblique_target[0], check_examples=False)
+def test_the_record_tells_doubts_and_no_folder(tmp_path, an_averaging_model, a_folder_of_examples, an_oblique_target):
+    result = asked(tmp_path, a_folder_of_examples, an_oblique_target[0], check_examples=False, samples=2)
+    doubts = result.report["doubts"]
+    assert 0 < doubts["epistemic"] < doubts["total"] and 0 < doubts["diversity"] < 1
+    assert "did not beat picking at random" in Path(result.outputs["page"]).read_text()
     text = Path(result.outputs["record"]).read_text()
     assert str(tmp_path) not in text and json.loads(text)["examples"] == ["p0", "p1", "p2"]
 
