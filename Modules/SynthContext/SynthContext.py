@@ -225,6 +225,8 @@ class SynthContextWidget(RunPanel):
     def update(self, running) -> None:
         self._examples.update(running, self._answers.notes(self._examples.rows()))
         self._targets.update(running, self._answers.states())
+        self.ui.rankingLabel.text = self._answers.ranking()
+        self.ui.rankingLabel.setVisible(bool(self.ui.rankingLabel.text))
         self._models.update()
         wrong = runs.fault_of_tuning(self._examples.rows(), tuning_of(self._parameterNode, self._models.start()))
         self._tune.update(self._tuning and running, running, wrong)

@@ -12,7 +12,7 @@ from SynthRegLib.resultview import ResultView, Shown
 from SynthContextLib.answers import Answer
 from SynthContextLib.examplefolder import names_of
 from SynthContextLib.rows import Row, complete
-from SynthContextLib.summary import in_short, summary
+from SynthContextLib.summary import in_short, ranking, summary
 from SynthContextLib.views import only, open_editor
 
 
@@ -46,6 +46,10 @@ class AnswersPart:
     def take(self, answer: Answer) -> None:
         """An answer that has just come: it takes the place of the target's last one, which stays in the scene."""
         self._answers[answer.target.GetID()] = answer
+
+    def ranking(self) -> str:
+        """Which target to annotate next, where several were asked for their doubt."""
+        return ranking(list(self._answers.values()))
 
     def of(self, target: Any) -> Answer | None:
         return self._answers.get(target.GetID()) if target is not None else None

@@ -28,6 +28,7 @@ class SynthContextParameterNode:
     size: Annotated[int, WithinRange(1, 64)] = 8
     alignment: Alignment = Alignment.AFFINE
     check: bool = True
+    samples: Annotated[int, WithinRange(0, 32)] = 0
     device: Device = Device.AUTO
     name: str = "my-model"
     start: str = ""
@@ -37,7 +38,7 @@ class SynthContextParameterNode:
 
 def settings_of(parameters: SynthContextParameterNode, kind: Kind) -> Settings:
     """kind: what the examples show, where it was guessed."""
-    names = ("model", "plane", "spread", "size", "alignment", "check", "device")
+    names = ("model", "plane", "spread", "size", "alignment", "check", "samples", "device")
     return Settings(kind=kind, **{name: getattr(parameters, name) for name in names})
 
 

@@ -62,7 +62,7 @@ class Alignment(enum.Enum):
 
 @dataclass(frozen=True)
 class Settings:
-    """Of one application. model: a name; "" is the first of models(). spread, size: as the backend's."""
+    """Of one application. model: a name; "" is the first of models(). spread, size, samples: as the backend's."""
 
     model: str = ""
     kind: Kind = Kind.GUESS
@@ -71,6 +71,7 @@ class Settings:
     size: int = 8
     alignment: Alignment = Alignment.AFFINE
     check: bool = True
+    samples: int = 0
     device: Device = Device.AUTO
 
     def parameters(self) -> dict[str, Any]:
@@ -83,6 +84,7 @@ class Settings:
             "size": int(self.size),
             "alignment": self.alignment.value,
             "check_examples": bool(self.check),
+            "samples": int(self.samples),
             "device": self.device.value,
         }
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from slicer.i18n import tr as _
 
+from SlicerSynthReg.methods.uncertainty.ranking import FINDING, CaseDoubt, ranked
 from SynthContextLib.answers import Answer
 
 
@@ -34,6 +37,12 @@ def summary(answer: Answer) -> str:
         lines.append(
             _("Flicker from slice to slice: {roughness:.2f} (1: as the examples)").format(roughness=report["roughness"])
         )
+    if report.get("doubts"):
+        lines.append(
+            _(
+                "Asked again with half of the examples: entropy {total:.1f} kbit, of which {epistemic:.1f} between them"
+            ).format(total=report["doubts"]["total"] / 1000, epistemic=report["doubts"]["epistemic"] / 1000)
+        )
     if report.get("stages"):
         lines.append(_("Computing time: {seconds:.0f} s").format(seconds=sum(report["stages"].values())))
     return "\n".join(lines)
@@ -49,3 +58,20 @@ def in_short(answer: Answer) -> str:
     if report.get("likeness") is not None:
         return _("done, likeness {likeness:.2f}").format(likeness=report["likeness"])
     return _("done")
+
+
+def ranking(answers: Sequence[Answer]) -> str:
+    """Which target to annotate next, by each rule, and what the paper found about it; "" where there is no choice."""
+    cases = {one.target.GetName(): CaseDoubt(**one.report["doubts"]) for one in answers if one.report.get("doubts")}
+    if len(cases) < 2:
+        return ""
+    rules = {
+        "epistemic": _("what the halves of the examples disagree about"),
+        "diversity": _("how different their masks are"),
+        "total": _("the whole entropy"),
+    }
+    lines = [_("To annotate next, the most doubtful first:")]
+    lines += [
+        _("- by {rule}: {names}").format(rule=told, names=", ".join(ranked(cases, r))) for r, told in rules.items()
+    ]
+    return "\n".join([*lines, FINDING])

@@ -110,7 +110,12 @@ def test_an_answer_is_corrected_and_becomes_an_example(panel, filled, shots):
 def test_many_targets_are_done_one_after_another_and_looked_at_by_row(panel, filled):
     second = a_head("second", seed=11)[0]
     drop(panel, "targetTable", [second])
+    panel.set_value("samplesBox", 2)
+    assert not panel.is_visible("rankingLabel")
     assert run(panel) == "Done: 2 targets. Select a row to see its answer."
+    ranked = panel.text("rankingLabel")
+    assert "by what the halves of the examples disagree about: " in ranked and "second" in ranked
+    assert "did not beat picking at random" in ranked and panel.is_visible("rankingLabel")
     assert panel["targetTable"].item(1, 2).text().startswith("done, likeness")
     composite = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")[0]
     assert composite.GetBackgroundVolumeID() == second.GetID()
