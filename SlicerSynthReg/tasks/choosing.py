@@ -15,17 +15,16 @@ from SlicerSynthReg.methods.instance.similarity import (
     mind,
 )
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
-from SlicerSynthReg.nets.extractor import METHOD, Extractor
 from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.space.transform import Affine, Transform
 from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig, NotABrain, align
 from SlicerSynthReg.tasks.anywhere import AnywhereConfig, align_anywhere
 from SlicerSynthReg.tasks.anywhere_scans import is_ct
-from SlicerSynthReg.tasks.model import DEFAULT_MODEL
+from SlicerSynthReg.tasks.loaded import features_network
+from SlicerSynthReg.tasks.model import features_card
 from SlicerSynthReg.tasks.parameters import RegisterParameters
 from SlicerSynthReg.tasks.register_inputs import Inputs
 from SlicerSynthReg.tasks.stopwatch import Progress
-from SlicerSynthReg.weights.registry import available, read_card
 
 FEATURES_SHARE = 0.1
 """Weight of a network's features beside MIND-SSC (anatomix, section 4.1)."""
@@ -100,7 +99,9 @@ def similarity_of(parameters: RegisterParameters, device: str = "cpu") -> Simila
     if named == "auto":
         return None
     if named == "features":
-        return Described(((mind, 1.0), (_extractor(parameters.features_model).to(device), FEATURES_SHARE)))
+        return Described(
+            ((mind, 1.0), (features_network(features_card(parameters.features_model)).to(device), FEATURES_SHARE))
+        )
     others: dict[str, Similarity] = {
         "mind": Described(((mind, 1.0),)),
         "mse": Described(((intensities, 1.0),)),
@@ -108,16 +109,3 @@ def similarity_of(parameters: RegisterParameters, device: str = "cpu") -> Simila
         "nmi": MutualInformation(),
     }
     return others[named]
-
-
-def _extractor(name: str | None) -> Extractor:
-    """The features asked for, else an installed feature network's, else those the brain network compares by DeepSim."""
-    known = available()
-    features = [one for one in known if read_card(one).method == METHOD]
-    chosen = name or next(iter(features), DEFAULT_MODEL)
-    if chosen not in known:
-        raise RequestError(
-            f"Found no model named {chosen!r} to take features from, expected one of {', '.join(known) or 'none'}. See "
-            "`synthreg models`."
-        )
-    return Extractor.load(read_card(chosen))

@@ -22,6 +22,19 @@ def chosen_card(name: str | None) -> Card | None:
     return _card_of("SynthMorph", name, DEFAULT_MODEL, "registration", "anatomy")
 
 
+def features_card(name: str | None) -> Card:
+    """Whose features registration compares: those asked for, else an installed feature network's, else the brain
+    network's, whose encoder levels are DeepSim's. Raises RequestError."""
+    known = available()
+    chosen = name or next((one for one in known if read_card(one).method == "Features"), DEFAULT_MODEL)
+    if chosen not in known:
+        raise RequestError(
+            f"Found no model named {chosen!r} to take features from, expected one of {', '.join(known) or 'none'}. See "
+            "`synthreg models`."
+        )
+    return read_card(chosen)
+
+
 def context_card(name: str | None) -> Card:
     """The model that does what examples show: the one asked for, else the one that ships. Raises RequestError."""
     return _card_of("Neuralizer", name, CONTEXT_MODEL, "tasks given by examples", "context")

@@ -17,6 +17,7 @@ from SlicerSynthReg.tasks.model import (
     chosen_card,
     context_card,
     contrast_card,
+    features_card,
     healthy_card,
     segmenter_card,
     topology_card,
@@ -64,6 +65,8 @@ def _weights_to_register(parameters: Mapping[str, Any]) -> str:
     cards = [chosen_card(parameters["model"])]
     if parameters["through_healthy"] != "none":
         cards.append(healthy_card(parameters["healthy_model"]))
+    if parameters["similarity"] == "features":
+        cards.append(features_card(parameters["features_model"]))
     return " ".join(card.sha256 for card in cards if card)
 
 
@@ -136,7 +139,7 @@ TASKS: Mapping[str, TaskSpec] = {
             "moving_labels": InputSpec("Label map in the moving image's space; it is moved as well."),
             "fixed_mask": InputSpec("Region of the fixed image that counts (non-zero voxels)."),
             "moving_mask": InputSpec("Region of the moving image that counts (non-zero voxels)."),
-            "fixed_landmarks": InputSpec(f"Points of the fixed image ({_POINTS}), to measure the error."),
+            "fixed_landmarks": InputSpec(f"Points of the fixed image ({_POINTS}), to measure the error or start from."),
             "moving_landmarks": InputSpec(f"The same points in the moving image ({_POINTS}), in the same order."),
             "initial_transform": InputSpec("Transform to start from, fixed to moving: .tfm, .h5 or .nii.gz."),
         },
