@@ -1,4 +1,7 @@
-"""A virtual patient's CT, native and in the arterial phase, made in the worker: no download, no patient."""
+"""A virtual patient's CT, native and in the arterial phase, made in the worker: no download, no patient.
+
+Both have the same noise, so that nothing but iodine differs between them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from SlicerSynthReg.synth.ct.phantom import PhantomConfig, draw_phantom, make_ph
 from SynthRegLib.worldfiles import as_vtk
 
 PATIENT = 12
-_CONFIG = PhantomConfig(shape=(224, 224, 32), spacing_mm=(1.7, 1.7, 5.0), level_mm=(30.0, 40.0), shared_noise=0.5)
+_CONFIG = PhantomConfig(shape=(224, 224, 32), spacing_mm=(1.7, 1.7, 5.0), level_mm=(30.0, 40.0), shared_noise=1.0)
 
 
 def ct_sample(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:

@@ -50,6 +50,7 @@ def fill_table(table: Any, rows: list[OrganRow]) -> None:
     table.setVisible(bool(rows))
     table.setColumnCount(4)
     table.setRowCount(len(rows))
+    table.verticalHeader().hide()
     table.setHorizontalHeaderLabels([_("Organ"), _("Scan, HU"), _("Synthetic, HU"), _("Change")])
     for line, row in enumerate(rows):
         cells = (row.name, f"{row.before:.0f}", f"{row.after:.0f}", f"{row.after - row.before:+.0f}")
@@ -58,6 +59,7 @@ def fill_table(table: Any, rows: list[OrganRow]) -> None:
             item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
             table.setItem(line, column, item)
     table.resizeColumnsToContents()
+    table.resizeRowsToContents()
 
 
 def _looks(phase: Any) -> str:

@@ -35,7 +35,7 @@ def test_a_user_converts_the_sample_and_sees_it(shots):
         with stall_meter() as stall:
             panel.wait_until(lambda: is_idle(panel), 150)
         assert panel.text("imageSelector") == "Sample CT with contrast", panel.text("statusLabel")
-        assert "mfm-abdomen" in panel.text("modelLabel") and "not validated on patients" in panel.text("modelLabel")
+        assert panel.text("modelBox") == "mfm-abdomen" and "not validated on patients" in panel.text("modelLabel")
         panel.screenshot(shots / "panel-ready.png")
         views.screenshot(shots / "views-before.png")
         panel.click("previewButton")
