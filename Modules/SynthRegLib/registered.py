@@ -69,9 +69,7 @@ def _moved(nodes: RegistrationNodes, loaded: Loaded, added: Added) -> slicer.vtk
 
 def _jacobian(nodes: RegistrationNodes, loaded: Loaded, added: Added) -> slicer.vtkMRMLScalarVolumeNode:
     name = _("Volume change of {moving}").format(moving=nodes.moving.GetName())
-    node = add_scan(name, loaded.arrays["jacobian"], _on_fixed(nodes, loaded), added)
-    results.set_window(node, 2.0, 1.0)
-    return node
+    return add_scan(name, loaded.arrays["jacobian"], _on_fixed(nodes, loaded), added, window=(2.0, 1.0))
 
 
 def _moved_labels(nodes: RegistrationNodes, loaded: Loaded, added: Added) -> slicer.vtkMRMLDisplayableNode:

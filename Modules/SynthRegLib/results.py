@@ -129,12 +129,20 @@ def fill(node: slicer.vtkMRMLVolumeNode, array: vtk.vtkDataArray, place: Place) 
 
 
 def add_scan(
-    name: str, array: vtk.vtkDataArray, place: Place, added: Added, like: slicer.vtkMRMLScalarVolumeNode | None = None
+    name: str,
+    array: vtk.vtkDataArray,
+    place: Place,
+    added: Added,
+    like: slicer.vtkMRMLScalarVolumeNode | None = None,
+    window: tuple[float, float] | None = None,
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """A scalar volume. like: its window, level and colours, so that nothing seems to have changed but the image."""
+    """A scalar volume. like: its window, level and colours, so that nothing seems to have changed but the image.
+    window: and level, instead. With neither, all voxels are looked at for one, which takes a while."""
     node = add_volume("vtkMRMLScalarVolumeNode", name, added)
     if like is not None:
         _look_like(node, like)
+    if window is not None:
+        set_window(node, *window)
     fill(node, array, place)
     return node
 

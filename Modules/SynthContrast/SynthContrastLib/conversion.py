@@ -11,7 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 from SynthRegLib.job import Work
 from SynthRegLib.nodes import write_nodes
-from SynthRegLib.results import Added, Loaded, Origin, add_scan, load, place_all, place_of, set_window
+from SynthRegLib.results import Added, Loaded, Origin, add_scan, load, place_all, place_of
 from SynthRegLib.work import nodes_work
 
 from SlicerSynthReg.request import RequestError
@@ -115,6 +115,5 @@ def _image(
 
 def _cycle(nodes: ContrastNodes, loaded: Loaded, added: Added) -> slicer.vtkMRMLScalarVolumeNode:
     name = _("{name}: cycle error in HU").format(name=nodes.image.GetName())
-    node = add_scan(name, loaded.arrays["cycle"], place_of(loaded, "cycle", nodes.image), added)
-    set_window(node, *_CYCLE_WINDOW)
-    return node
+    where = place_of(loaded, "cycle", nodes.image)
+    return add_scan(name, loaded.arrays["cycle"], where, added, window=_CYCLE_WINDOW)

@@ -21,7 +21,6 @@ from SynthRegLib.results import (
     load,
     new_segment,
     place_all,
-    set_window,
 )
 from SynthRegLib.warm import WarmWorker
 from SynthRegLib.work import at_once, nodes_work
@@ -83,8 +82,7 @@ def _place(loaded: Loaded) -> Generator[None, None, SampleCT]:
     made: dict[str, slicer.vtkMRMLScalarVolumeNode] = {}
 
     def scan(key: str, name: str, added: Added) -> slicer.vtkMRMLScalarVolumeNode:
-        made[key] = add_scan(name, loaded.arrays[key], where, added)
-        set_window(made[key], *ABDOMEN)
+        made[key] = add_scan(name, loaded.arrays[key], where, added, window=ABDOMEN)
         return made[key]
 
     def organs(added: Added) -> slicer.vtkMRMLSegmentationNode:
