@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
@@ -173,6 +174,18 @@ def test_solver_steps_direction_and_cycle_reach_the_backend(panel):
     chosen = {name: made.report["config"][name] for name in ("to", "solver", "steps", "cycle", "model")}
     assert chosen == {"to": "contrast", "solver": "heun", "steps": 3, "cycle": False, "model": "tiny"}
     assert made.report["evaluations"] == 6 and made.cycle is None and not panel.is_enabled("frontBox")
+
+
+def test_a_network_of_one_direction_is_refused_for_the_other(panel, own_weights, tmp_path, monkeypatch):
+    card = json.loads((own_weights / "tiny.json").read_text())
+    card["architecture"] |= {"way": "regression", "to": "contrast"}
+    (tmp_path / "tiny.json").write_text(json.dumps(card))
+    monkeypatch.setenv("SYNTHREG_WEIGHTS", str(tmp_path))
+    panel.select("imageSelector", a_ct())
+    assert panel.text("statusLabel").startswith("Found that tiny makes contrast CT only")
+    assert not panel.is_enabled("applyButton")
+    panel.choose("directionBox", "Arterial contrast: add it")
+    assert panel.is_enabled("applyButton")
 
 
 def test_a_large_scan_does_not_freeze_the_window(panel):
