@@ -21,7 +21,7 @@ from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig, NotABrain
 from SlicerSynthReg.tasks.anywhere import AnywhereConfig, align_anywhere
 from SlicerSynthReg.tasks.anywhere_scans import is_ct
 from SlicerSynthReg.tasks.loaded import features_network
-from SlicerSynthReg.tasks.model import features_card
+from SlicerSynthReg.tasks.model import features_card, semantic_card
 from SlicerSynthReg.tasks.parameters import RegisterParameters
 from SlicerSynthReg.tasks.register_inputs import Inputs
 from SlicerSynthReg.tasks.stopwatch import Progress
@@ -102,6 +102,8 @@ def similarity_of(parameters: RegisterParameters, device: str = "cpu") -> Simila
         return Described(
             ((mind, 1.0), (features_network(features_card(parameters.features_model)).to(device), FEATURES_SHARE))
         )
+    if named == "deepsim":
+        return Described(((features_network(semantic_card(parameters.features_model)).to(device), 1.0),))
     others: dict[str, Similarity] = {
         "mind": Described(((mind, 1.0),)),
         "mse": Described(((intensities, 1.0),)),

@@ -35,6 +35,11 @@ def features_card(name: str | None) -> Card:
     return read_card(chosen)
 
 
+def semantic_card(name: str | None) -> Card:
+    """Whose encoder DeepSim compares with: the one asked for, else the brain network's. Raises RequestError."""
+    return features_card(name or DEFAULT_MODEL)
+
+
 def context_card(name: str | None) -> Card:
     """The model that does what examples show: the one asked for, else the one that ships. Raises RequestError."""
     return _card_of("Neuralizer", name, CONTEXT_MODEL, "tasks given by examples", "context")

@@ -48,7 +48,7 @@ class RegisterParameters:
         str,
         "auto",
         "What is compared beyond the brain: auto suits the anatomy; any other is optimised by Adam.",
-        choices=("auto", "mind", "features", "ncc", "nmi", "mse"),
+        choices=("auto", "mind", "features", "deepsim", "ncc", "nmi", "mse"),
     )
     features_model: str | None = parameter(
         str, None, "Name of the model whose features are compared; default: the installed feature network."

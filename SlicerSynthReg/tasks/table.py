@@ -20,6 +20,7 @@ from SlicerSynthReg.tasks.model import (
     features_card,
     healthy_card,
     segmenter_card,
+    semantic_card,
     topology_card,
 )
 from SlicerSynthReg.tasks.parameters import ApplyParameters, ParameterSpec, RegisterParameters, parameter_specs
@@ -67,6 +68,8 @@ def _weights_to_register(parameters: Mapping[str, Any]) -> str:
         cards.append(healthy_card(parameters["healthy_model"]))
     if parameters["similarity"] == "features":
         cards.append(features_card(parameters["features_model"]))
+    if parameters["similarity"] == "deepsim":
+        cards.append(semantic_card(parameters["features_model"]))
     return " ".join(card.sha256 for card in cards if card)
 
 
