@@ -53,7 +53,7 @@ def _fault_of_answer(row: Row) -> str:
 
 def fault_of_targets(rows: Sequence[Row], labels: bool) -> str:
     """Whether the checked rows can be worked on. labels: whether labels are asked for."""
-    used = [row for row in rows if row.use]
+    used = [row for row in rows if row.use and (row.image is not None or row.answer is not None)]
     if not used:
         return _("Choose a target: the image that the examples' task is done to.")
     for row in used:
