@@ -57,7 +57,7 @@ class Anatomy:
 _SMOOTH = ConvexConfig(levels=((4.0, 12.0),), smooth=2.5)
 _ONE_PATIENT = AnywherePlacing(fit=AffineConfig(20, 0), trusted=0.15)
 ANATOMIES = {
-    "ct": Anatomy(True),
+    "ct": Anatomy(True, 4_000_000),
     "mr-ct": Anatomy(False, 500_000, _ONE_PATIENT, _SMOOTH),
     "other": Anatomy(False, 500_000, _ONE_PATIENT, _SMOOTH),
 }
@@ -78,7 +78,7 @@ class AnywhereConfig:
     fit_initial: bool = True
     deforming: DeformingConfig = field(default_factory=DeformingConfig)
     adam: AdamConfig = field(default_factory=AdamConfig)
-    most_voxels: int = 2_500_000
+    most_voxels: int = 4_000_000
     margin: int = 4
     device: str = "cpu"
 

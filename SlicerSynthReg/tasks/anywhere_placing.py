@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from SlicerSynthReg.losses.mind import mind_ssc
 from SlicerSynthReg.methods.instance.affine import AffineConfig, fit_affine
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.instance.search import SearchConfig, search
@@ -27,7 +29,7 @@ class AnywherePlacing:
     """search: over rotations and translations. heat: the fit in which the starts race. fit: the last one. trusted: how
     much better than the headers' start and the images' centres, in shares of the mismatch, one of the search's must be.
     mirrored: how much better the mirror image must fit to be doubtful. seen: share of what counts of the fixed image
-    that is to be seen in the moving one."""
+    that is to be seen in the moving one. closely: up to so many voxels the last fit is repeated at full resolution."""
 
     search: SearchConfig = field(default_factory=lambda: SearchConfig(cone=32.0, candidates=2))
     heat: AffineConfig = field(default_factory=lambda: AffineConfig(15, 0, 2000))
@@ -35,6 +37,7 @@ class AnywherePlacing:
     trusted: float = 0.03
     mirrored: float = 0.15
     seen: float = 0.25
+    closely: int = 1_000_000
 
 
 def place_anywhere(
@@ -61,7 +64,21 @@ def place_anywhere(
         matrix = best_affine(initial, seen)
     fit = config.fit if initial is None or fit_initial else dataclasses.replace(config.fit, **NO_FIT)
     matrix, cost = _fitted(seen, moving, frame, matrix, fit)
-    return matrix, _doubts(seen, fixed, moving, frame, matrix, cost, config)
+    look = _close if fixed.image.numel() <= config.closely else middle_channels
+    if look is _close:
+        seen = _close(fixed)
+        matrix, cost = _fitted(seen, moving, frame, matrix, fit, look)
+    doubts = [*_stretch(matrix), *_little_seen(fixed, moving, matrix, config.seen)]
+    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
+    mirror[0, 3] = 2 * seen.centroid_mm()[0]
+    other, _ = _fitted(middle_channels(fixed), moving, frame, matrix @ mirror, config.heat)
+    _, mirrored = _fitted(seen, moving, frame, other, fit, look)
+    if mirrored < (1 - config.mirrored) * cost:
+        doubts.append(
+            "The moving image fits better with left and right exchanged. One of the headers may be wrong: check which "
+            "side is which before you use the result. Nothing was exchanged here."
+        )
+    return matrix, tuple(doubts)
 
 
 def _starts(fixed: Scan, moving: Scan, ct: bool, config: AnywherePlacing) -> list[np.ndarray]:
@@ -82,48 +99,44 @@ def _coarse(scan: Scan, ct: bool) -> Channels:
     return Channels(torch.cat([kinds, body[None]]), torch.ones_like(body), scan.grid).pooled(5)
 
 
+def _close(scan: Scan) -> Channels:
+    """MIND at the scan's own voxels, where `middle_channels` looks at half the resolution."""
+    return Channels(mind_ssc(scan.image[None, None])[0], counting(scan), scan.grid)
+
+
 def _fitted(
-    seen: Channels, moving: Scan, frame: Grid, start: np.ndarray, config: AffineConfig
+    seen: Channels,
+    moving: Scan,
+    frame: Grid,
+    start: np.ndarray,
+    config: AffineConfig,
+    looked_at: Callable[[Scan], Channels] = middle_channels,
 ) -> tuple[np.ndarray, float]:
     """`start` refined on MIND, the moving scan brought upright by it, and the mismatch that remains."""
-    upright = middle_channels(moving.on(frame, start))
+    upright = looked_at(moving.on(frame, start))
     if float(upright.weight.sum()) < 50:
         return start, np.inf
     fit = fit_affine(seen, upright, np.eye(4), config)
     return start @ fit.matrix, fit.residual
 
 
-def _doubts(
-    seen: Channels,
-    fixed: Scan,
-    moving: Scan,
-    frame: Grid,
-    matrix: np.ndarray,
-    cost: float,
-    config: AnywherePlacing,
-) -> tuple[str, ...]:
-    """What the user should look at: a stretch, little overlap, a better fit of the mirror image."""
-    doubts = []
+def _stretch(matrix: np.ndarray) -> list[str]:
     scale = np.linalg.svd(matrix[:3, :3], compute_uv=False)
-    if scale.max() > 1.5 or scale.min() < 0.6:
-        doubts.append(
-            f"The affine part stretches by {scale.min():.2f} to {scale.max():.2f}, expected about 1. The scans may "
-            "show different anatomy, or overlap too little: look at the picture before you use the result."
-        )
-    there = moving.on(fixed.grid, matrix)
+    if scale.max() <= 1.5 and scale.min() >= 0.6:
+        return []
+    return [
+        f"The affine part stretches by {scale.min():.2f} to {scale.max():.2f}, expected about 1. The scans may "
+        "show different anatomy, or overlap too little: look at the picture before you use the result."
+    ]
+
+
+def _little_seen(fixed: Scan, moving: Scan, matrix: np.ndarray, enough: float) -> list[str]:
     weight = counting(fixed)
-    shared = float((weight * counting(there)).sum() / weight.sum().clamp_min(1e-6))
-    if shared < config.seen:
-        doubts.append(
-            f"Only {100 * shared:.0f} % of what counts of the fixed image is seen in the moving one: nothing says "
-            "where the rest belongs. Choose scans that show the same part of the body, or crop the fixed image to it."
-        )
-    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
-    mirror[0, 3] = 2 * seen.centroid_mm()[0]
-    _, other = _fitted(seen, moving, frame, matrix @ mirror, config.heat)
-    if other < (1 - config.mirrored) * cost:
-        doubts.append(
-            "The moving image fits better with left and right exchanged. One of the headers may be wrong: check which "
-            "side is which before you use the result. Nothing was exchanged here."
-        )
-    return tuple(doubts)
+    there = counting(moving.on(fixed.grid, matrix))
+    shared = float((weight * there).sum() / weight.sum().clamp_min(1e-6))
+    if shared >= enough:
+        return []
+    return [
+        f"Only {100 * shared:.0f} % of what counts of the fixed image is seen in the moving one: nothing says where "
+        "the rest belongs. Choose scans that show the same part of the body, or crop the fixed image to it."
+    ]

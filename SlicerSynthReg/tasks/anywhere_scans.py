@@ -36,7 +36,7 @@ def common_spacing(fixed: Grid, moving: Grid, most_voxels: int) -> float:
 
 def coarsened(volume: Volume, spacing: float, ct: bool) -> Volume:
     """Block means along each axis whose voxels are at most half of `spacing`, a slab at a time, so that a large image
-    is never held as floats; CT in its window."""
+    is not copied whole; CT in its window."""
     data, grid = volume.data[:1], volume.grid
     low, high = CT_WINDOW if ct else (-np.inf, np.inf)
     pool = as_shape(min(n, max(1, int(spacing / s + 1e-6))) for n, s in zip(grid.shape, grid.spacing))
