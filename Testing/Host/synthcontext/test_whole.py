@@ -1,0 +1,41 @@
+"""The sample as a user does it, with the shipped network: load, Apply, look. Skips where no network ships yet.
+
+SYNTHREG_SHOTS=folder keeps the pictures.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import slicer
+from slicerhost import opened, views
+
+from SlicerSynthReg.tasks.model import CONTEXT_MODEL
+from SlicerSynthReg.weights.registry import FOLDER, available
+from Testing.Host.synthcontext.clicking import is_idle
+
+
+@pytest.mark.skipif(CONTEXT_MODEL not in available(FOLDER), reason=f"the network {CONTEXT_MODEL} does not ship yet")
+def test_a_user_does_the_sample_by_its_examples(models, shots):
+    with opened("SynthContext") as panel:
+        panel.screenshot(shots / "context-panel-idle.png")
+        panel.click("sampleButton")
+        examples, targets = panel["exampleTable"], panel["targetTable"]
+        panel.wait_until(lambda: examples.rowCount == 3 and targets.rowCount == 1, 300)
+        panel.wait_until(lambda: not targets.item(0, 1).icon().isNull(), 60)
+        panel.screenshot(shots / "context-panel-filled.png")
+        views.screenshot(shots / "context-views-example.png")
+        panel.click("applyButton")
+        panel.wait_until(lambda: panel.text("statusLabel") == "asking", 300)
+        panel.screenshot(shots / "context-panel-running.png")
+        panel.wait_until(lambda: is_idle(panel), 300)
+        assert panel.text("statusLabel") == "Done: Sample head 4 by examples is in the scene."
+        panel.screenshot(shots / "context-panel-done.png")
+        views.screenshot(shots / "context-views-done.png")
+        assert f"Model: {CONTEXT_MODEL}" in panel.text("resultLabel")
+        answer = slicer.util.getNode("Sample head 4 by examples").GetSegmentation()
+        names = [answer.GetNthSegment(n).GetName() for n in range(answer.GetNumberOfSegments())]
+        assert names == ["fluid", "grey matter", "white matter", "deep nuclei"]
+        assert float(targets.item(0, 2).text().split()[1]) > 0.4
+        assert "torch" not in sys.modules, "only the worker computes"
