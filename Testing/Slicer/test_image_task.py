@@ -97,7 +97,8 @@ def test_a_result_on_the_images_grid_lies_where_the_image_lies(under):
     high = slicer.util.arrayFromSegmentBinaryLabelmap(made["labels"], "high", image).transpose(2, 1, 0)
     np.testing.assert_array_equal(high > 0, values(image) + ADDED > 1000.5)
     tag = vtk.mutable("")
-    assert made["labels"].GetSegmentation().GetSegment("high").GetTag("Terminology", tag)
+    segment = made["labels"].GetSegmentation().GetSegment("high")
+    assert segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), tag) and str(tag) == "some~where"
 
 
 def test_a_result_on_another_grid_lies_in_the_world():
