@@ -32,9 +32,11 @@ def case_doubt(
         generator = torch.Generator().manual_seed(n)
         half = torch.randperm(len(examples), generator=generator)[: max(1, len(examples) // 2)].tolist()
         again = dataclasses.replace(config, seed=config.seed + 1 + n)
-        found = answer_volume(
-            model, x, [examples[m] for m in half], again, lambda share, n=n: progress((n + share) / count)
-        )
+
+        def told(share: float, n: int = n) -> None:
+            progress((n + share) / count)
+
+        found = answer_volume(model, x, [examples[m] for m in half], again, told)
         p = with_background(found)
         mean = mean + p / count
         expected = expected + entropy(p) / count
