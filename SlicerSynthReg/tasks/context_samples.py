@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 
@@ -37,7 +36,6 @@ def case_doubt(
         def told(share: float, n: int = n) -> None:
             progress((n + share) / count)
 
-        told = partial(_told, progress, n, count)
         found = answer_volume(model, x, [examples[m] for m in half], again, told)
         p = with_background(found)
         mean = mean + p / count
@@ -45,10 +43,6 @@ def case_doubt(
         masks.append(masks_of(p[None])[0].to(torch.uint8))
     total = entropy(mean)
     return CaseDoubt(float(total.sum()), float((total - expected).clamp_min(0).sum()), diversity(masks))
-
-
-def _told(progress: Callable[[float], None], n: int, count: int, share: float) -> None:
-    progress((n + share) / count)
 
 
 def with_background(found: torch.Tensor) -> torch.Tensor:
