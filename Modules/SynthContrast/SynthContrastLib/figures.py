@@ -53,7 +53,7 @@ def fill_table(table: Any, rows: list[OrganRow]) -> None:
     table.verticalHeader().hide()
     table.setHorizontalHeaderLabels([_("Organ"), _("Scan, HU"), _("Synthetic, HU"), _("Change")])
     for line, row in enumerate(rows):
-        cells = (row.name, f"{row.before:.0f}", f"{row.after:.0f}", f"{row.after - row.before:+.0f}")
+        cells = (row.name, f"{row.before:.0f}", f"{row.after:.0f}", f"{round(row.after - row.before):+d}")
         for column, text in enumerate(cells):
             item = qt.QTableWidgetItem(text)
             item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
