@@ -74,8 +74,8 @@ class SynthHealthyLogic(ScriptedLoadableModuleLogic):
         settings: Optional[HealthySettings] = None,
         progress: Progress = silent,
     ) -> Registered:
-        """Bring a diseased brain onto a reference: its healthy reconstruction is aligned, and the transform applied to
-        the scan itself. As heal otherwise; returns what SynthRegister's register() returns."""
+        """Bring a diseased brain onto a reference: in the alignment its healthy reconstruction takes the place of
+        what is abnormal, and the transform is applied to the scan itself. As heal otherwise; returns what SynthRegister's register() returns."""
         work = through_health_work(image, reference, settings or HealthySettings())
         return at_once(work, self.worker.client().run, progress)
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
-from SlicerSynthReg.methods.una.difference import difference
+from SlicerSynthReg.methods.una.difference import difference, expressed
 from SlicerSynthReg.methods.una.model import UNA, Reconstruction
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.smoothing import box_mean
@@ -30,6 +30,8 @@ BRAIN_T1 = 0.12
 NEAR_VOX = 3
 """... as this: a lesion at its surface may have been taken for none of it."""
 THICK_MM = 4.0
+FILLED_FROM, FILLED_WHOLLY = 0.2, 0.5
+"""Anomaly map: from where on a scan that is filled gives way to its reconstruction, and where nothing is left of it."""
 LARGEST_ML = 2200.0
 """Of a brain and the voxel about it that `anatomy` adds."""
 
@@ -255,3 +257,15 @@ def detailed(healed: Healed, volume: Volume, grid: Grid) -> Volume:
     base, gain, brain = (one.resampled(grid).data for one in (healed.base, healed.gain, healed.brain))
     seen = field_of_view(volume, grid)
     return Volume((base + gain * fine.data).clamp_min(0) * (brain > 0.5) * seen, grid, name=volume.name)
+
+
+def filled(healed: Healed, volume: Volume) -> Volume:
+    """The raw scan with the reconstruction, in the scan's own contrast, in place of what is abnormal; on its grid."""
+    t1, scan, anomaly = healed.t1.data[0], healed.scan.data[0], healed.anomaly.data[0]
+    low, high = healed.lit
+    well = (healed.brain.data[0] > 0) & (anomaly < FILLED_FROM)
+    made = Volume((low + expressed(t1, scan, well) * (high - low))[None], healed.t1.grid).resampled(volume.grid).data
+    found = healed.anomaly.resampled(volume.grid).data
+    share = ((found - FILLED_FROM) / (FILLED_WHOLLY - FILLED_FROM)).clamp(0, 1)
+    raw = volume.data[:1].float()
+    return Volume(raw * (1 - share) + made * share, volume.grid, name=volume.name)

@@ -64,7 +64,7 @@ class RegisterParameters:
     through_healthy: str = parameter(
         str,
         "none",
-        "Which brain is diseased: its healthy reconstruction is aligned in its place, and the scan itself is moved.",
+        "Which brain is diseased: in the alignment its healthy reconstruction takes the place of what is abnormal.",
         choices=("none", "fixed", "moving", "both"),
     )
     healthy_model: str | None = parameter(

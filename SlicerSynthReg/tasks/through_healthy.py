@@ -1,26 +1,30 @@
-"""A diseased brain is aligned through its anatomy in health: the reconstruction is compared, which has no lesion that
-could pull on the deformation; the scan itself is moved."""
+"""A diseased brain is aligned through its anatomy in health: what is abnormal gives way to the reconstruction, so that
+no lesion pulls on the deformation; the scan itself is moved.
+
+What is healthy stays as it was scanned, in its own contrast: a reconstruction of the whole brain would align no better
+than the network draws it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+import torch
+
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.methods.una.model import UNA
-from SlicerSynthReg.tasks.healing import HealingConfig, detailed, heal
+from SlicerSynthReg.tasks.healing import HealingConfig, filled, heal
 from SlicerSynthReg.tasks.register_inputs import Inputs
 from SlicerSynthReg.tasks.stopwatch import Progress
 from SlicerSynthReg.volume.volume import Volume
 
 SIDES = {"none": (), "fixed": ("fixed",), "moving": ("moving",), "both": ("fixed", "moving")}
-FINE_MM = 1.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class InHealth:
-    """inputs: what is compared; for each side that is taken through its reconstruction the T1 at 1 mm instead of the
-    scan, of which the reconstructed brain counts alone. warnings: what a user must know of it."""
+    """inputs: what is compared; the sides that are taken through health are filled. warnings: what a user must know."""
 
     inputs: Inputs
     seconds: dict[str, float]
@@ -47,23 +51,15 @@ def in_health(
             progress((n + share) / len(sides), f"healthy anatomy: {text}")
 
         healed = heal(una, brains, spacing, scan, HealingConfig(device=device), tell)
-        compared: dict[str, Any] = {
-            side: detailed(healed, scan, healed.t1.grid.resampled(FINE_MM)),
-            f"{side}_mask": _counting(healed.brain, getattr(inputs, f"{side}_mask")),
-        }
+        compared: dict[str, Any] = {side: filled(healed, scan)}
         inputs = dataclasses.replace(inputs, **compared)
         seconds[f"healthy anatomy, {side}"] = sum(healed.seconds.values())
-        warnings.append(
-            f"The {side} scan was aligned through its healthy reconstruction, which is made up: under a lesion the "
-            "transform says where its tissue would lie in health."
-        )
+        if torch.equal(compared[side].data, scan.data[:1].float()):
+            warnings.append(f"Nothing abnormal was found in the {side} scan: it was aligned as it is.")
+        else:
+            warnings.append(
+                f"The {side} scan was aligned through its healthy reconstruction, which is made up, in place of what "
+                "was found abnormal: there the transform says where the tissue would lie in health."
+            )
         warnings += [f"Of the {side} scan: {text}" for text in healed.warnings]
     return InHealth(inputs, seconds, tuple(warnings))
-
-
-def _counting(brain: Volume, mask: Volume | None) -> Volume:
-    """The reconstructed brain, within what the user lets count."""
-    if mask is None:
-        return brain
-    allowed = Volume((mask.data[:1] != 0).float(), mask.grid).resampled(brain.grid).data > 0.5
-    return Volume(brain.data * allowed, brain.grid)

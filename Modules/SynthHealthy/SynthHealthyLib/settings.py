@@ -71,7 +71,8 @@ class HealthySettings:
 
 @dataclass(frozen=True)
 class ThroughHealth(Settings):
-    """Of a registration whose moving image shows a diseased brain: its healthy reconstruction is aligned instead."""
+    """Of a registration whose moving image shows a diseased brain: what is abnormal in it is aligned as it
+    would be in health."""
 
     def parameters(self) -> dict[str, Any]:
         return {**super().parameters(), "through_healthy": "moving"}

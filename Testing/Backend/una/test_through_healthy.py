@@ -44,34 +44,34 @@ def with_a_lesion(head: Volume) -> Volume:
     return Volume(torch.where(torch.from_numpy(hole)[None], head.data * 0.1 + 11, head.data), head.grid)
 
 
-def test_each_side_that_is_named_is_replaced_and_counts_where_its_brain_is(
-    a_head_on, upright, a_network_that_returns_the_scan
-):
+def test_each_side_that_is_named_is_filled_where_it_is_sick(a_head_on, upright, a_network_that_returns_the_scan):
     head = a_head_on(upright)
-    where = Volume((torch.arange(49) < 24).int()[None, :, None, None].expand(1, *upright.shape), upright, "labels")
-    given = only(head, head, moving_mask=where)
-    found = in_health(given, "moving", a_network_that_returns_the_scan(), 3.0, None, "cpu").inputs
-    assert found.fixed is given.fixed and found.fixed_mask is None
-    assert np.allclose(found.moving.grid.spacing, 1.0) and float(found.moving.data.max()) < 1.001
-    counting = found.moving_mask
-    marked = counting.grid.index_to_world(np.argwhere(counting.data[0].numpy() > 0))
-    assert marked[:, 0].max() < upright.index_to_world(np.array([[24, 0, 0]]))[0, 0] and len(marked) > 1000
+    given = only(head, head)
+    sick = a_network_that_returns_the_scan(anomaly=6.0)
+    found = in_health(given, "moving", sick, 3.0, None, "cpu")
+    assert found.inputs.fixed is given.fixed and "healthy reconstruction" in found.warnings[0]
+    changed = (found.inputs.moving.data - head.data).abs()
+    span = float(head.data.max() - head.data.min())
+    assert float(changed.max()) > 0, "the reconstruction has gone through the standard grid"
+    assert float(changed.mean()) < 0.02 * span, "and is the scan, in the scan's own units"
     both = in_health(given, "both", a_network_that_returns_the_scan(), 3.0, None, "cpu")
-    assert both.inputs.fixed is not given.fixed and both.inputs.moving is not given.moving
-    assert [text.split(" was")[0] for text in both.warnings] == ["The fixed scan", "The moving scan"]
+    assert both.inputs.fixed is not given.fixed and torch.equal(both.inputs.moving.data, head.data)
+    assert [text.split(":")[0] for text in both.warnings] == [
+        "Nothing abnormal was found in the fixed scan",
+        "Nothing abnormal was found in the moving scan",
+    ]
 
 
 @pytest.fixture
 def healed_of(monkeypatch):
-    """In place of the network: one that knows the head without its lesion."""
+    """In place of the network: one that knows the head without its lesion, and where that is."""
 
-    def replace(healthy: Volume) -> None:
-        monkeypatch.setattr(
-            through_healthy,
-            "heal",
-            lambda una, brains, spacing, scan, config, tell: heal(una, brains, spacing, healthy, config),
-        )
-        monkeypatch.setattr(through_healthy, "detailed", lambda healed, scan, grid: healthy.resampled(grid))
+    def replace(healthy: Volume, lesion: Volume) -> None:
+        def knowing(una, brains, spacing, scan, config, tell):
+            found = heal(una, brains, spacing, healthy, config)
+            return dataclasses.replace(found, anomaly=lesion.resampled(found.t1.grid))
+
+        monkeypatch.setattr(through_healthy, "heal", knowing)
 
     return replace
 
@@ -81,7 +81,7 @@ def test_the_lesion_does_not_pull_and_the_scan_itself_is_moved(
 ):
     fixed, clean = a_head_on(upright), moved_head(a_head_on, upright, lying_elsewhere)
     sick = with_a_lesion(clean)
-    healed_of(clean)
+    healed_of(clean, Volume(((sick.data - clean.data).abs() > 1).float(), upright))
     for name, volume in (("fixed", fixed), ("sick", sick)):
         write_volume(volume, tmp_path / f"{name}.nii.gz")
     at = fixed.grid.index_to_world(np.argwhere(fixed.data[0].numpy() > 300)[::50])
