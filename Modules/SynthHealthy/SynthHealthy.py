@@ -75,7 +75,8 @@ class SynthHealthyLogic(ScriptedLoadableModuleLogic):
         progress: Progress = silent,
     ) -> Registered:
         """Bring a diseased brain onto a reference: in the alignment its healthy reconstruction takes the place of
-        what is abnormal, and the transform is applied to the scan itself. As heal otherwise; returns what SynthRegister's register() returns."""
+        what is abnormal, and the transform is applied to the scan itself. As heal otherwise; returns what
+        SynthRegister's register() returns."""
         work = through_health_work(image, reference, settings or HealthySettings())
         return at_once(work, self.worker.client().run, progress)
 
