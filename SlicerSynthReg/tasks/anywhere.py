@@ -15,7 +15,6 @@ import torch
 
 from SlicerSynthReg.losses.mind import mind_ssc
 from SlicerSynthReg.methods.instance.adam import AdamConfig, optimise
-from SlicerSynthReg.methods.instance.affine import AffineConfig
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.instance.convex import ConvexConfig, convex_search
 from SlicerSynthReg.methods.instance.demons import DemonsConfig, refine
@@ -55,7 +54,7 @@ class Anatomy:
 
 
 _SMOOTH = ConvexConfig(levels=((4.0, 12.0),), smooth=2.5)
-_ONE_PATIENT = AnywherePlacing(fit=AffineConfig(20, 0), trusted=0.15)
+_ONE_PATIENT = AnywherePlacing(trusted=0.15)
 ANATOMIES = {
     "ct": Anatomy(True, 4_000_000),
     "mr-ct": Anatomy(False, 500_000, _ONE_PATIENT, _SMOOTH),
@@ -66,16 +65,14 @@ ANATOMIES = {
 @dataclass(frozen=True)
 class AnywhereConfig:
     """anatomy: one of ANATOMIES. similarity: what Adam compares, None for Gauss-Newton on what the anatomy suggests.
-    regularization: 1 is the default smoothness, higher is smoother. fit_initial: whether the affine of the transform to
-    start from is fitted. most_voxels: of the fixed image's field of view, or the anatomy's, if those are fewer. margin:
-    voxels kept about what counts of the fixed image."""
+    regularization: 1 is the default smoothness, higher is smoother. most_voxels: of the fixed image's field of view, or
+    the anatomy's, if those are fewer. margin: voxels kept about what counts of the fixed image."""
 
     anatomy: str = "other"
     similarity: Similarity | None = None
     regularization: float = 1.0
     refine: bool = True
     affine_only: bool = False
-    fit_initial: bool = True
     deforming: DeformingConfig = field(default_factory=DeformingConfig)
     adam: AdamConfig = field(default_factory=AdamConfig)
     most_voxels: int = 4_000_000
@@ -107,7 +104,7 @@ def align_anywhere(
         for name, scan in zip(("fixed", "moving"), scans):
             require_content(name, scan)
         watch.stage("affine", 0.15)
-        matrix, warnings = place_anywhere(scans[0], scans[1], all(ct), anatomy.placing, initial, config.fit_initial)
+        matrix, warnings = place_anywhere(scans[0], scans[1], all(ct), anatomy.placing, initial)
         box = box_of(scans[0], config.margin)
         sides = [Side(one.image, counting(one), None) for one in (scans[0].on(box), scans[1].on(box, matrix))]
         if float((sides[0].weight * sides[1].weight).sum()) < LEAST_COUNTING:

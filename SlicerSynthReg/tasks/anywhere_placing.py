@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,8 +19,6 @@ from SlicerSynthReg.tasks.prepare import Scan, counting, describe, middle_channe
 
 CT_CLASSES = ((0.0, 0.22), (0.22, 0.5), (0.5, 0.68), (0.68, 1.01))
 """Lung and bowel gas, fat, soft tissue, bone and contrast, in shares of the CT window."""
-
-NO_FIT = {"rigid_iterations": 0, "affine_iterations": 0}
 
 
 @dataclass(frozen=True)
@@ -46,12 +43,11 @@ def place_anywhere(
     ct: bool,
     config: AnywherePlacing,
     initial: Transform | None = None,
-    fit_initial: bool = True,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """4x4 fixed RAS -> moving RAS, and warnings. ct: both scans are CT in the CT window.
 
     Raced are the headers as they are, the images' centres upon each other, and the search's best; `initial` (fixed RAS
-    -> moving RAS) takes the place of them all, and is fitted unless `fit_initial` says that it was.
+    -> moving RAS) takes the place of them all.
     """
     seen = middle_channels(fixed)
     frame = roomy(Channels(fixed.image[None], counting(fixed), fixed.grid).bounding_box(0.2), 5 * fixed.grid.spacing[0])
@@ -62,7 +58,7 @@ def place_anywhere(
         matrix = heats[int(np.argmin(costs))][0]
     else:
         matrix = best_affine(initial, seen)
-    fit = config.fit if initial is None or fit_initial else dataclasses.replace(config.fit, **NO_FIT)
+    fit = config.fit
     matrix, cost = _fitted(seen, moving, frame, matrix, fit)
     look = _close if fixed.image.numel() <= config.closely else middle_channels
     if look is _close:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 
 from SlicerSynthReg.methods.instance.points import fit_points
@@ -44,17 +43,23 @@ def align_chosen(
     anatomy."""
     initial = start_of(parameters, inputs)
     anatomy, similarity = parameters.anatomy, similarity_of(parameters, config.device)
-    if anatomy == "auto" and similarity is None:
-        anatomy = {2: "ct", 1: "mr-ct", 0: "auto"}[is_ct(inputs.fixed) + is_ct(inputs.moving)]
     pair = inputs.fixed, inputs.moving
     masks = inputs.fixed_mask, inputs.moving_mask
+    tomographies = sum(is_ct(one) for one in pair)
     warnings: tuple[str, ...] = ()
+    if anatomy == "auto":
+        anatomy = {2: "ct", 1: "mr-ct", 0: "auto"}[tomographies]
+    elif anatomy == "ct" and tomographies < 2:
+        warnings = (
+            "Registered as two CT, though the values of at least one image are no Hounsfield units: choose another "
+            "anatomy if it is no CT.",
+        )
     if anatomy == "brain" or (anatomy == "auto" and similarity is None):
         brains_only = dataclasses.replace(config, brains_only=anatomy == "auto" and model is not None)
         try:
             return align(model, spacing, *pair, brains_only, *masks, initial, progress)
         except NotABrain as seen:
-            warnings = (f"{seen} It was registered as any anatomy is; --anatomy says otherwise.",)
+            warnings = (*warnings, f"{seen} It was registered as any anatomy is; --anatomy says otherwise.")
     how = AnywhereConfig(
         anatomy="other" if anatomy == "auto" else anatomy,
         similarity=similarity,
@@ -66,17 +71,8 @@ def align_chosen(
     )
     if parameters.preset == "fast":
         how = dataclasses.replace(how, most_voxels=FAST_VOXELS)
-    seconds: dict[str, float] = {}
-    if anatomy == "mr-ct" and model is not None:
-        # a brain that the network recognises on both sides is placed better than MIND places a head, scalp and all
-        linear = dataclasses.replace(config, network=False, refine=False, affine_only=False, brains_only=True)
-        with contextlib.suppress(NotABrain):
-            placed = align(model, spacing, *pair, linear, *masks, initial, lambda done, text: progress(done / 3, text))
-            initial, how, seconds = Affine(placed.affine), dataclasses.replace(how, fit_initial=False), placed.seconds
-    begun = 1 / 3 if seconds else 0.0
-    found = align_anywhere(*pair, how, *masks, initial, lambda done, text: progress(begun + (1 - begun) * done, text))
-    seconds = {name: seconds.get(name, 0.0) + found.seconds.get(name, 0.0) for name in {**seconds, **found.seconds}}
-    return dataclasses.replace(found, seconds=seconds, warnings=(*warnings, *found.warnings))
+    found = align_anywhere(*pair, how, *masks, initial, progress)
+    return dataclasses.replace(found, warnings=(*warnings, *found.warnings))
 
 
 def start_of(parameters: RegisterParameters, inputs: Inputs) -> Transform | None:

@@ -8,12 +8,13 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.space.transform import Velocity
+from SlicerSynthReg.space.transform import Affine, Velocity
 from SlicerSynthReg.tasks.alignment import AlignmentConfig
 from SlicerSynthReg.tasks.anywhere import AnywhereConfig, align_anywhere
 from SlicerSynthReg.tasks.anywhere_scans import CT_WINDOW, coarsened, common_spacing, is_ct
-from SlicerSynthReg.tasks.choosing import align_chosen
+from SlicerSynthReg.tasks.choosing import align_chosen, start_of
 from SlicerSynthReg.tasks.parameters import RegisterParameters
 from SlicerSynthReg.tasks.register_inputs import Inputs
 from SlicerSynthReg.volume.landmarks import Landmarks
@@ -177,3 +178,21 @@ def test_hounsfield_units_are_recognised_and_nothing_else(a_trunk):
     assert is_ct(trunk)
     assert not is_ct(Volume(trunk.data + 1024, BODY_GRID))
     assert not is_ct(a_trunk(tone=without_fat_s_place))
+
+
+def test_a_preset_that_the_values_contradict_is_told(a_trunk):
+    trunk = a_trunk(tone=without_fat_s_place)
+    parameters = RegisterParameters(anatomy="ct", affine_only=True)
+    found = align_chosen(parameters, None, 2.0, inputs(trunk, trunk), AlignmentConfig(affine_only=True), quiet)
+    assert any("no Hounsfield units" in warning for warning in found.warnings)
+    assert np.abs(found.affine - np.eye(4)).max() < 0.5
+
+
+def test_a_start_from_landmarks_needs_both_lists_and_no_other_start(a_trunk):
+    trunk, parameters = a_trunk(), RegisterParameters(landmark_start=True)
+    with pytest.raises(RequestError, match="no landmarks in both images"):
+        start_of(parameters, inputs(trunk, trunk, fixed_landmarks=Landmarks(np.eye(3))))
+    marks = {"fixed_landmarks": Landmarks(np.eye(3) * 50), "moving_landmarks": Landmarks(np.eye(3) * 50)}
+    with pytest.raises(RequestError, match="expected one"):
+        start_of(parameters, inputs(trunk, trunk, initial=Affine(np.eye(4)), **marks))
+    assert start_of(RegisterParameters(), inputs(trunk, trunk, **marks)) is None
