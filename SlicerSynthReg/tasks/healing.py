@@ -30,7 +30,7 @@ BRAIN_T1 = 0.12
 NEAR_VOX = 3
 """... as this: a lesion at its surface may have been taken for none of it."""
 THICK_MM = 4.0
-FILLED_FROM, FILLED_WHOLLY = 0.2, 0.5
+FILLED_FROM, FILLED_WHOLLY = 0.4, 0.7
 """Anomaly map: from where on a scan that is filled gives way to its reconstruction, and where nothing is left of it."""
 LARGEST_ML = 2200.0
 """Of a brain and the voxel about it that `anatomy` adds."""
