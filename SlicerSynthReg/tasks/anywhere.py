@@ -42,10 +42,11 @@ class Anatomy:
     """What a preset knows of its pairs. one_modality: local contrast and brightness may agree, and the sides are
     compared finely. convex: the search, its steps and reach in voxels of the comparison in place of mm. loose:
     Gauss-Newton's levels and smoothness where only MIND is compared, for finer detail of two modalities is not the same
-    anatomy's. most_voxels: that are worth comparing."""
+    anatomy's. most_voxels: that are worth comparing. finer: voxel size in shares of the coarser image's."""
 
     one_modality: bool
-    most_voxels: int = 2_500_000
+    most_voxels: int = 500_000
+    finer: float = 1.0
     placing: AnywherePlacing = field(default_factory=AnywherePlacing)
     convex: ConvexConfig = field(default_factory=lambda: ConvexConfig(levels=((4.0, 12.0), (2.0, 4.0))))
     loose: DemonsConfig = field(
@@ -56,9 +57,9 @@ class Anatomy:
 _SMOOTH = ConvexConfig(levels=((4.0, 12.0),), smooth=2.5)
 _ONE_PATIENT = AnywherePlacing(trusted=0.15)
 ANATOMIES = {
-    "ct": Anatomy(True, 4_000_000),
-    "mr-ct": Anatomy(False, 500_000, _ONE_PATIENT, _SMOOTH),
-    "other": Anatomy(False, 500_000, _ONE_PATIENT, _SMOOTH),
+    "ct": Anatomy(True, 6_000_000, 0.8),
+    "mr-ct": Anatomy(False, placing=_ONE_PATIENT, convex=_SMOOTH),
+    "other": Anatomy(False, placing=_ONE_PATIENT, convex=_SMOOTH),
 }
 
 
@@ -75,7 +76,7 @@ class AnywhereConfig:
     affine_only: bool = False
     deforming: DeformingConfig = field(default_factory=DeformingConfig)
     adam: AdamConfig = field(default_factory=AdamConfig)
-    most_voxels: int = 4_000_000
+    most_voxels: int = 6_000_000
     margin: int = 4
     device: str = "cpu"
 
@@ -95,7 +96,7 @@ def align_anywhere(
     anatomy, watch = ANATOMIES[config.anatomy], Stopwatch(progress)
     with torch.inference_mode():
         watch.stage("preparing the scans", 0.02)
-        spacing = common_spacing(fixed.grid, moving.grid, min(config.most_voxels, anatomy.most_voxels))
+        spacing = common_spacing(fixed.grid, moving.grid, min(config.most_voxels, anatomy.most_voxels), anatomy.finer)
         ct = is_ct(fixed), is_ct(moving)
         scans = [
             standardised(coarsened(volume, spacing, tomography), mask, spacing)

@@ -26,11 +26,11 @@ def is_ct(volume: Volume) -> bool:
     return low < AIR_HU and high > BONE_HU
 
 
-def common_spacing(fixed: Grid, moving: Grid, most_voxels: int) -> float:
-    """Isotropic voxel size, mm: as fine as the coarser of both images, and no finer than `most_voxels` in the fixed
-    image's field of view allow."""
+def common_spacing(fixed: Grid, moving: Grid, most_voxels: int, finer: float = 1.0) -> float:
+    """Isotropic voxel size, mm: as fine as the coarser of both images, or `finer` times that, and no finer than
+    `most_voxels` in the fixed image's field of view allow."""
     volumes = [float(abs(np.linalg.det(grid.affine[:3, :3]))) for grid in (fixed, moving)]
-    finest = max(volumes) ** (1 / 3)
+    finest = finer * max(volumes) ** (1 / 3)
     return max(finest, (volumes[0] * fixed.voxel_count / most_voxels) ** (1 / 3))
 
 

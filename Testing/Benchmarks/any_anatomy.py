@@ -171,7 +171,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", help="only these")
     parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has the peers")
     parser.add_argument("--ours", default=str(Path(sys.executable).with_name("synthreg")), help="our command")
-    parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="more options for our command, after --options, last")
+    parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="of our command, last")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, default=Path("any-anatomy.json"), help="results, kept")
     parser.add_argument("--fresh", action="store_true", help="measure kept results again")
