@@ -29,6 +29,7 @@ from SlicerSynthReg.tasks.anywhere_scans import (
     coarsened,
     common_spacing,
     is_ct,
+    kinds_of_tissue,
     require_content,
 )
 from SlicerSynthReg.tasks.deforming import DeformingConfig, agreement, deform, moved_channels, smoother
@@ -105,7 +106,10 @@ def align_anywhere(
         for name, scan in zip(("fixed", "moving"), scans):
             require_content(name, scan)
         watch.stage("affine", 0.15)
-        matrix, warnings = place_anywhere(scans[0], scans[1], all(ct), anatomy.placing, initial)
+        kinds = None
+        if all(ct):
+            kinds = kinds_of_tissue(fixed, 5 * spacing), kinds_of_tissue(moving, 5 * spacing)
+        matrix, warnings = place_anywhere(scans[0], scans[1], kinds, anatomy.placing, initial)
         box = box_of(scans[0], config.margin)
         sides = [Side(one.image, counting(one), None) for one in (scans[0].on(box), scans[1].on(box, matrix))]
         if float((sides[0].weight * sides[1].weight).sum()) < LEAST_COUNTING:

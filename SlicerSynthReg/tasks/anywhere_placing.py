@@ -12,13 +12,14 @@ from SlicerSynthReg.losses.mind import mind_ssc
 from SlicerSynthReg.methods.instance.affine import AffineConfig, fit_affine
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.instance.search import SearchConfig, search
+from SlicerSynthReg.methods.instance.shifts import best_shifts
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Transform
 from SlicerSynthReg.tasks.placing import best_affine, roomy
 from SlicerSynthReg.tasks.prepare import Scan, counting, describe, middle_channels
 
-CT_CLASSES = ((0.0, 0.22), (0.22, 0.5), (0.5, 0.68), (0.68, 1.01))
-"""Lung and bowel gas, fat, soft tissue, bone and contrast, in shares of the CT window."""
+LEAST_SHARED = 0.2
+"""Of what counts in the smaller image; starts that let the images share less are given up."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ class AnywherePlacing:
 def place_anywhere(
     fixed: Scan,
     moving: Scan,
-    ct: bool,
+    kinds: tuple[Channels, Channels] | None,
     config: AnywherePlacing,
     initial: Transform | None = None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """4x4 fixed RAS -> moving RAS, and warnings. ct: both scans are CT in the CT window.
+    """4x4 fixed RAS -> moving RAS, and warnings. kinds: of tissue, where both scans are CT.
 
     Raced are the headers as they are, the images' centres upon each other, and the search's best; `initial` (fixed RAS
     -> moving RAS) takes the place of them all.
@@ -52,10 +53,10 @@ def place_anywhere(
     seen = middle_channels(fixed)
     frame = roomy(Channels(fixed.image[None], counting(fixed), fixed.grid).bounding_box(0.2), 5 * fixed.grid.spacing[0])
     if initial is None:
-        starts = _starts(fixed, moving, ct, config)
+        starts = _starts(fixed, moving, kinds, config)
         heats = [_fitted(seen, moving, frame, start, config.heat) for start in starts]
         costs = [cost * (1 - config.trusted if n < 2 else 1) for n, (_, cost) in enumerate(heats)]
-        matrix = heats[int(np.argmin(costs))][0]
+        matrix = heats[int(np.argmin(costs))][0] if np.isfinite(costs).any() else starts[2]
     else:
         matrix = best_affine(initial, seen)
     fit = config.fit
@@ -77,22 +78,16 @@ def place_anywhere(
     return matrix, tuple(doubts)
 
 
-def _starts(fixed: Scan, moving: Scan, ct: bool, config: AnywherePlacing) -> list[np.ndarray]:
+def _starts(
+    fixed: Scan, moving: Scan, kinds: tuple[Channels, Channels] | None, config: AnywherePlacing
+) -> list[np.ndarray]:
     """The headers' start first, where it lets the images overlap at all."""
     centred = np.eye(4)
     centred[:3, 3] = moving.grid.center_mm - fixed.grid.center_mm
-    found = [matrix for _, matrix in search(_coarse(fixed, ct), _coarse(moving, ct), config.search)]
-    return [np.eye(4), centred, *found]
-
-
-def _coarse(scan: Scan, ct: bool) -> Channels:
-    """What the search compares: outline and texture, or a CT's kinds of tissue."""
-    if not ct:
-        seen = describe(scan)
-        return seen.coarse
-    body = counting(scan)
-    kinds = torch.stack([((scan.image >= low) & (scan.image < high)).float() * body for low, high in CT_CLASSES])
-    return Channels(torch.cat([kinds, body[None]]), torch.ones_like(body), scan.grid).pooled(5)
+    if kinds is not None:
+        return [np.eye(4), centred, *best_shifts(kinds[0], kinds[1])]
+    found = search(describe(fixed).coarse, describe(moving).coarse, config.search)
+    return [np.eye(4), centred, *(matrix for _, matrix in found)]
 
 
 def _close(scan: Scan) -> Channels:
@@ -108,11 +103,15 @@ def _fitted(
     config: AffineConfig,
     looked_at: Callable[[Scan], Channels] = middle_channels,
 ) -> tuple[np.ndarray, float]:
-    """`start` refined on MIND, the moving scan brought upright by it, and the mismatch that remains."""
+    """`start` refined on MIND, the moving scan brought upright by it, and the mismatch that remains; infinite where the
+    fields of view share too little. What lies beyond the moving scan's field of view does not count: it would be
+    stretched to cover that too."""
     upright = looked_at(moving.on(frame, start))
-    if float(upright.weight.sum()) < 50:
+    view = Channels(moving.image[None], torch.ones_like(moving.image), moving.grid).on(seen.grid, start).weight
+    shared = Channels(seen.values, seen.weight * view, seen.grid)
+    if float(shared.weight.sum()) < max(50.0, LEAST_SHARED * float(min(seen.weight.sum(), upright.weight.sum()))):
         return start, np.inf
-    fit = fit_affine(seen, upright, np.eye(4), config)
+    fit = fit_affine(shared, upright, np.eye(4), config)
     return start @ fit.matrix, fit.residual
 
 

@@ -8,12 +8,15 @@ from torch.nn import functional as F
 
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.space.grid import Grid, as_shape
+from SlicerSynthReg.space.transform import resample
 from SlicerSynthReg.tasks.prepare import Scan, counting
 from SlicerSynthReg.volume.volume import Volume, VolumeError
 
 CT_WINDOW = (-1000.0, 600.0)
 """HU between which CT is compared."""
 AIR_HU, BONE_HU = -700.0, 150.0
+KINDS_HU = ((-150.0, -30.0, 1.0), (-30.0, 180.0, 1.0), (180.0, 700.0, 2.0))
+"""Fat, soft tissue with and without contrast medium, bone: from, to, weight."""
 LEAST_COUNTING = 200
 """Voxels that count; fewer are nothing to register by."""
 
@@ -49,6 +52,21 @@ def coarsened(volume: Volume, spacing: float, ct: bool) -> Volume:
     affine[:3, :3] *= pool
     pooled = torch.cat(parts, 1)
     return Volume(pooled, Grid(as_shape(pooled.shape[1:]), affine), volume.kind, volume.name)
+
+
+def kinds_of_tissue(volume: Volume, spacing: float) -> Channels:
+    """Shares of fat, soft tissue and bone in blocks of `spacing` mm of a CT, on a RAS-aligned grid; weight: what was
+    scanned. Bone counts double, for it tells most about where in the body a block lies."""
+    fine = coarsened(volume, spacing / 2, ct=True)
+    grid = fine.grid.aligned_to_ras(spacing / 2)
+    seen = resample(torch.cat([fine.data - CT_WINDOW[0], torch.ones_like(fine.data)]), fine.grid, grid)
+    hounsfield = seen[0] + CT_WINDOW[0]
+    kinds = [share * ((hounsfield >= low) & (hounsfield < high)) for low, high, share in KINDS_HU]
+    grown = grid.padded_to_multiple(2)
+    room = [amount for n, g in zip(reversed(grid.shape), reversed(grown.shape)) for amount in (0, g - n)]
+    values = F.avg_pool3d(F.pad(torch.stack(kinds).float(), room)[None], 2)[0]
+    weight = F.avg_pool3d(F.pad(seen[1:], room)[None], 2)[0, 0]
+    return Channels(values, (weight > 0.5).float(), grown.scaled_down(2))
 
 
 def require_content(name: str, scan: Scan) -> None:

@@ -136,7 +136,7 @@ def test_landmarks_lead_where_no_search_looks(a_trunk, places):
     assert np.linalg.norm(found.transform.map_points(places) - truth, axis=1).mean() < 3
 
 
-def test_a_mask_off_the_image_and_one_on_air_are_told_apart(a_trunk):
+def test_a_mask_off_the_image_or_on_air_is_refused_by_name(a_trunk):
     trunk = a_trunk()
     shifted = BODY_GRID.affine.copy()
     shifted[:3, 3] += 2000
@@ -145,8 +145,8 @@ def test_a_mask_off_the_image_and_one_on_air_are_told_apart(a_trunk):
         mask = Volume(everything, Grid(BODY_GRID.shape, shifted), "labels")
         align_anywhere(trunk, trunk, AnywhereConfig("ct"), fixed_mask=mask)
     corner = torch.zeros((1, *BODY_GRID.shape), dtype=torch.int16)
-    corner[:, :6, :6] = 1
-    with pytest.raises(VolumeError, match="moving mask that holds nothing but air|moving mask that leaves nothing"):
+    corner[:, :4, :4] = 1
+    with pytest.raises(VolumeError, match="moving mask that (holds nothing but air|leaves nothing)"):
         align_anywhere(trunk, trunk, AnywhereConfig("ct"), moving_mask=Volume(corner, BODY_GRID, "labels"))
 
 
