@@ -19,6 +19,8 @@ KINDS_HU = ((-150.0, -30.0, 1.0), (-30.0, 180.0, 1.0), (180.0, 700.0, 2.0))
 """Fat, soft tissue with and without contrast medium, bone: from, to, weight."""
 LEAST_COUNTING = 200
 """Voxels that count; fewer are nothing to register by."""
+LEAST_TISSUE = 0.1
+"""Share of a mask that must hold tissue."""
 
 
 def is_ct(volume: Volume) -> bool:
@@ -39,14 +41,15 @@ def common_spacing(fixed: Grid, moving: Grid, most_voxels: int, finer: float = 1
 
 def coarsened(volume: Volume, spacing: float, ct: bool) -> Volume:
     """Block means along each axis whose voxels are at most half of `spacing`, a slab at a time, so that a large image
-    is not copied whole; CT in its window."""
+    is not copied whole; CT in its window, as HU above air, so that beyond the image there is air and not water."""
     data, grid = volume.data[:1], volume.grid
     low, high = CT_WINDOW if ct else (-np.inf, np.inf)
+    zero = low if ct else 0.0
     pool = as_shape(min(n, max(1, int(spacing / s + 1e-6))) for n, s in zip(grid.shape, grid.spacing))
     parts = []
     for slab in data.split(pool[0] * max(1, 32 // pool[0]), dim=1):
         if slab.shape[1] >= pool[0]:
-            parts.append(F.avg_pool3d(slab.float().clamp(low, high)[None], pool)[0])
+            parts.append(F.avg_pool3d(slab.float().clamp(low, high)[None] - zero, pool)[0])
     affine = grid.affine.copy()
     affine[:3, 3] = grid.index_to_world(np.array([[(p - 1) / 2 for p in pool]]))[0]
     affine[:3, :3] *= pool
@@ -59,7 +62,7 @@ def kinds_of_tissue(volume: Volume, spacing: float) -> Channels:
     scanned. Bone counts double, for it tells most about where in the body a block lies."""
     fine = coarsened(volume, spacing / 2, ct=True)
     grid = fine.grid.aligned_to_ras(spacing / 2)
-    seen = resample(torch.cat([fine.data - CT_WINDOW[0], torch.ones_like(fine.data)]), fine.grid, grid)
+    seen = resample(torch.cat([fine.data, torch.ones_like(fine.data)]), fine.grid, grid)
     hounsfield = seen[0] + CT_WINDOW[0]
     kinds = [share * ((hounsfield >= low) & (hounsfield < high)) for low, high, share in KINDS_HU]
     grown = grid.padded_to_multiple(2)
@@ -71,9 +74,10 @@ def kinds_of_tissue(volume: Volume, spacing: float) -> Channels:
 
 def require_content(name: str, scan: Scan) -> None:
     """VolumeError where nothing of a scan counts."""
-    if float(counting(scan).sum()) >= LEAST_COUNTING:
+    within = 0.0 if scan.mask is None else float(scan.mask.sum())
+    if float(counting(scan).sum()) >= max(LEAST_COUNTING, LEAST_TISSUE * within):
         return
-    if scan.mask is not None and float(scan.mask.sum()) < LEAST_COUNTING:
+    if scan.mask is not None and within < LEAST_COUNTING:
         raise VolumeError(
             f"Found a {name} mask that leaves nothing of the {name} image, expected one that lies on it. Check that "
             "the mask was drawn on that image, or leave it out."

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.space.transform import Affine, Velocity
+from SlicerSynthReg.space.transform import Affine, Velocity, resample
 from SlicerSynthReg.tasks.alignment import AlignmentConfig
 from SlicerSynthReg.tasks.anywhere import AnywhereConfig, align_anywhere
 from SlicerSynthReg.tasks.anywhere_scans import CT_WINDOW, coarsened, common_spacing, is_ct
@@ -164,7 +164,7 @@ def test_a_large_ct_is_windowed_before_it_is_made_small():
     large = Volume(torch.full((1, 128, 128, 64), 3000.0), Grid((128, 128, 64), np.eye(4)))
     small = coarsened(large, 4.0, ct=True)
     assert small.grid.shape == (32, 32, 16)
-    assert float(small.data.min()) == float(small.data.max()) == CT_WINDOW[1]
+    assert float(small.data.min()) == float(small.data.max()) == CT_WINDOW[1] - CT_WINDOW[0]
 
 
 def test_the_comparison_is_as_fine_as_the_coarser_image_or_as_the_voxels_allow():
@@ -196,3 +196,11 @@ def test_a_start_from_landmarks_needs_both_lists_and_no_other_start(a_trunk):
     with pytest.raises(RequestError, match="expected one"):
         start_of(parameters, inputs(trunk, trunk, initial=Affine(np.eye(4)), **marks))
     assert start_of(RegisterParameters(), inputs(trunk, trunk, **marks)) is None
+
+
+def test_beyond_a_ct_there_is_air_and_not_water(a_trunk):
+    """0 HU is water: an edge of it about the image would be its strongest feature."""
+    air = Volume(torch.full((1, *BODY_GRID.shape), -1000.0), BODY_GRID)
+    small = coarsened(air, 13.0, ct=True)
+    around = resample(small.data, small.grid, small.grid.cropped((-2, -2, -2), tuple(n + 2 for n in small.grid.shape)))
+    assert float(around.abs().max()) == 0
