@@ -50,7 +50,8 @@ def test_it_opens_at_once_without_torch_and_says_what_to_do(network):
     assert seconds < OPEN_S
 
 
-def test_without_the_network_it_says_so_and_does_not_begin(panel, scan, network):
+def test_without_the_network_it_says_so_and_does_not_begin(panel, scan, network, monkeypatch):
+    monkeypatch.setattr("SlicerSynthReg.weights.registry.FOLDER", network / "nowhere")
     (network / "una-brains.json").unlink()
     panel.select("imageSelector", None)
     assert "Found no network for the healthy brain" in panel.text("statusLabel")
