@@ -60,6 +60,8 @@ def _where(thread: int) -> str:
 @contextmanager
 def stall_meter() -> Iterator[Stall]:
     """Measures from here to the end of the block, which must run the event loop (`panel.wait_until`)."""
+    gc.collect()
+    gc.disable()  # in the watcher's thread it would end Qt's objects, which only the main thread may
     stall = Stall()
     main = threading.get_ident()
     last = [time.perf_counter() * 1e3, _waited_ms()]
@@ -83,8 +85,6 @@ def stall_meter() -> Iterator[Stall]:
             if moment - last[0] > 2 * _SAMPLE_S * 1e3:
                 samples.append((moment, _where(main)))
 
-    gc.collect()
-    gc.disable()  # in the watcher's thread it would end Qt's objects, which only the main thread may
     timer = QtCore.QTimer()
     timer.setTimerType(QtCore.Qt.PreciseTimer)
     timer.timeout.connect(close_gap)
