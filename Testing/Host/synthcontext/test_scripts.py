@@ -9,7 +9,7 @@ import slicer
 from slicerhost import opened
 
 from Testing.Host.synthcontext.clicking import a_head, a_pair, a_segmentation
-from Testing.Host.synthcontext.tiny import FEATURES
+from Testing.Host.synthcontext.tiny import FEATURES, VOTING
 
 
 def test_apply_save_load_and_fine_tune_in_a_script(models, tmp_path):
@@ -22,7 +22,7 @@ def test_apply_save_load_and_fine_tune_in_a_script(models, tmp_path):
         examples = [a_pair(f"example {n}", seed=n) for n in range(2)]
         target, labels = a_head("target", seed=5)
         truth = a_segmentation(target, labels)
-        quick = Settings(alignment=Alignment.CENTRE, spread=0, size=1)
+        quick = Settings(model=VOTING, alignment=Alignment.CENTRE, spread=0, size=1)
         heard = []
         answer = logic.apply(examples, target, truth, quick, lambda share, text: heard.append(text))
         assert min(answer.report["dice"].values()) > 0.8 and "asking" in heard

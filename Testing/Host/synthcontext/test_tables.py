@@ -10,6 +10,7 @@ import pytest
 import slicer
 from slicerhost import close_scene, dialogs, opened
 
+from SlicerSynthReg.tasks.model import CONTEXT_MODEL
 from Testing.Host.synthcontext.clicking import a_head, a_pair, check, drop, select_row, texts
 from Testing.Host.synthcontext.tiny import FEATURES, VOTING
 
@@ -202,7 +203,7 @@ def test_models_are_listed_and_only_ones_own_can_be_deleted(panel, models):
     dialogs.answer("OK")
     panel.click("removeModelButton")
     assert not list(models.glob(f"{VOTING}.*")) and "is deleted" in panel.text("statusLabel")
-    assert panel.text("modelLabel") == "No model is installed." and not panel.is_enabled("removeModelButton")
+    assert panel.text("modelBox") == f"{CONTEXT_MODEL} (by examples)" and not panel.is_enabled("removeModelButton")
 
 
 def test_a_folder_of_examples_is_loaded_with_its_names(panel, tmp_path):

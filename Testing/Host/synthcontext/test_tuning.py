@@ -8,6 +8,7 @@ import pytest
 import slicer
 from slicerhost import dialogs
 
+from SlicerSynthReg.tasks.model import CONTEXT_MODEL
 from Testing.Host.synthcontext.clicking import a_head, a_pair, a_segmentation, drop, is_idle, run
 from Testing.Host.synthcontext.tiny import FEATURES
 
@@ -70,7 +71,7 @@ def test_a_model_is_trained_finished_early_and_applied(panel, ready, models, sho
     assert "ball: " in panel.text("resultLabel") and "Dice with the truth" in panel.text("resultLabel")
     dialogs.answer("OK")
     panel.click("removeModelButton")
-    assert panel.text("modelBox") == "voting (by examples)" and not list(models.glob("my-balls*"))
+    assert panel.text("modelBox") == f"{CONTEXT_MODEL} (by examples)" and not list(models.glob("my-balls*"))
 
 
 def test_a_cancelled_training_goes_on_when_it_is_started_again(panel, ready, models):
