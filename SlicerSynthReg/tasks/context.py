@@ -26,12 +26,12 @@ from SlicerSynthReg.tasks.context_pairs import PairPaths, find_pairs, read_legen
 from SlicerSynthReg.tasks.context_parameters import PLANES, ContextParameters
 from SlicerSynthReg.tasks.context_samples import case_doubt
 from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.loaded import loaded
 from SlicerSynthReg.tasks.model import context_card
 from SlicerSynthReg.tasks.stopwatch import Stopwatch
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
-from SlicerSynthReg.weights.registry import read_card
 
 UNLIKE_SHARE, UNLIKE = 0.6, 0.2
 """Likeness of the target below which a warning is given: as share of the examples' among each other, and absolute."""
@@ -55,7 +55,7 @@ def context_task(request: Request, workspace: Path, progress: Progress) -> TaskO
     paths = find_pairs(Path(request.inputs["examples"]))
     target = _target(request, paths)
     device = chosen_device(parameters.device)
-    model = _model(card.name).to(device)
+    model = loaded(Neuralizer, card).to(device)
     config = AskConfig(PLANES[parameters.plane], parameters.size, parameters.spread, parameters.neighbours)
     watch = Stopwatch(progress)
     with torch.inference_mode():
@@ -106,12 +106,6 @@ def context_task(request: Request, workspace: Path, progress: Progress) -> TaskO
     (workspace / "context.json").write_text(json.dumps(dataclasses.asdict(report), indent=2) + "\n", encoding="utf-8")
     outputs |= {"picture": "picture.png", "page": "report.html", "record": "context.json"}
     return TaskOutcome(outputs, dataclasses.asdict(report), list(report.warnings))
-
-
-@lru_cache(maxsize=2)
-def _model(name: str) -> Neuralizer:
-    """Kept between the requests of one worker."""
-    return Neuralizer.load(read_card(name))
 
 
 def _key(paths: list[PairPaths]) -> tuple:

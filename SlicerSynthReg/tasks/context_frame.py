@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import psutil
@@ -15,13 +14,13 @@ import torch
 from torch.nn import functional as F
 
 from SlicerSynthReg.methods.neuralizer.examples import Example
-from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Affine, Transform
 from SlicerSynthReg.space.voting import resample_labels
 from SlicerSynthReg.tasks.alignment import AlignmentConfig, align
 from SlicerSynthReg.tasks.context_inputs import Pair
+from SlicerSynthReg.tasks.loaded import registration_network
 from SlicerSynthReg.tasks.model import chosen_card
 from SlicerSynthReg.tasks.prepare import local_contrast
 from SlicerSynthReg.volume.intensity import unit_intensities
@@ -108,7 +107,7 @@ def bring(fixed: Volume, moving: Volume, alignment: str, device: str) -> tuple[T
     card = chosen_card(None)
     config = AlignmentConfig(affine_only=True, device=device)
     try:
-        found = align(_network(), card.spacing_mm if card else REGISTERED_AT_MM, fixed, moving, config)
+        found = align(registration_network(card), card.spacing_mm if card else REGISTERED_AT_MM, fixed, moving, config)
     except VolumeError:
         return centred, ("too small to be registered, so its centre was laid on the first example's.",)
     grid = fixed.grid.aligned_to_ras(max(REGISTERED_AT_MM, float(fixed.grid.spacing.min())))
@@ -119,13 +118,6 @@ def bring(fixed: Volume, moving: Volume, alignment: str, device: str) -> tuple[T
     if by_centre > registered + 0.02:
         return centred, ("registration made it less alike, so its centre was laid on the first example's.",)
     return found.transform, ()
-
-
-@lru_cache(maxsize=1)
-def _network() -> SynthMorph | None:
-    """Kept between the requests of one worker."""
-    card = chosen_card(None)
-    return SynthMorph.load(card) if card else None
 
 
 def on_frame(images: Sequence[Volume], grid: Grid, through: Transform | None) -> torch.Tensor:

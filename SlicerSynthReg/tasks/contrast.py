@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -25,6 +24,7 @@ from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome,
 from SlicerSynthReg.tasks.contrast_inputs import Inputs, read_inputs
 from SlicerSynthReg.tasks.contrast_parameters import ContrastParameters
 from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.loaded import loaded
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
 from SlicerSynthReg.tasks.model import contrast_card
 from SlicerSynthReg.tasks.parameters import recorded
@@ -33,7 +33,6 @@ from SlicerSynthReg.volume.axial import AxialView, axial_slab
 from SlicerSynthReg.volume.dicom_export import write_derived_series
 from SlicerSynthReg.volume.volume import Volume, VolumeError
 from SlicerSynthReg.volume.write import write_volume
-from SlicerSynthReg.weights.registry import read_card
 
 BODY_HU = -300.0
 FAT_HU = (-120.0, -80.0)
@@ -48,7 +47,7 @@ def contrast_task(request: Request, workspace: Path, progress: Progress) -> Task
     card = contrast_card(parameters.model)
     watch = Stopwatch(progress)
     watch.stage("reading", 0.01)
-    model = _model(card.name, card.sha256).to(chosen_device(parameters.device))
+    model = loaded(ContrastModel, card).to(chosen_device(parameters.device))
     if parameters.to not in model.directions:
         raise RequestError(
             f"Found that {card.name} makes {model.directions[0]} CT only, expected a model for {parameters.to}. "
@@ -90,12 +89,6 @@ def contrast_task(request: Request, workspace: Path, progress: Progress) -> Task
         write_page(contrast_page(report, picture, card), workspace / "report.html")
         outputs |= {"picture": "picture.png", "page": "report.html"}
     return TaskOutcome(outputs, dataclasses.asdict(report), list(report.warnings))
-
-
-@lru_cache(maxsize=2)
-def _model(name: str, sha256: str) -> ContrastModel:
-    """Kept between the requests of one worker, as long as its weights are the same."""
-    return ContrastModel.load(read_card(name))
 
 
 def _only(inputs: Inputs, at: int) -> Inputs:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy.ndimage import label
 
+from SlicerSynthReg.methods.una.model import UNA
 from SlicerSynthReg.report.figure import png_bytes
 from SlicerSynthReg.report.healthy import HealthyReport, healthy_page
 from SlicerSynthReg.report.healthy_picture import healthy_picture
@@ -20,7 +21,7 @@ from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.tasks.device import chosen_device
 from SlicerSynthReg.tasks.healing import Healed, HealingConfig, detailed, heal, other_side
 from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
-from SlicerSynthReg.tasks.loaded import healthy_network, registration_network
+from SlicerSynthReg.tasks.loaded import loaded, registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
 from SlicerSynthReg.tasks.model import chosen_card, healthy_card
 from SlicerSynthReg.tasks.parameters import recorded
@@ -53,7 +54,7 @@ def healthy_task(request: Request, workspace: Path, progress: Progress) -> TaskO
     config = HealingConfig(parameters.modality, parameters.mirror, chosen_device(parameters.device).type)
     watch.end()
     healed = heal(
-        healthy_network(card),
+        loaded(UNA, card),
         registration_network(chosen_card(None)),
         card.spacing_mm,
         scan,

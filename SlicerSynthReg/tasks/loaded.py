@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Protocol, TypeVar, cast
 
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
-from SlicerSynthReg.methods.una.model import UNA
-from SlicerSynthReg.nets.extractor import Extractor
 from SlicerSynthReg.weights.registry import Card, read_card
 
 
+class Loadable(Protocol):
+    """A network that a card describes."""
+
+    @classmethod
+    def load(cls, card: Card) -> Loadable: ...
+
+
+Network = TypeVar("Network", bound=Loadable)
+
+
+def loaded(kind: type[Network], card: Card) -> Network:
+    """The network of `card`; weights made anew under a name are loaded anew."""
+    return cast(Network, _loaded(kind, card.name, card.sha256))
+
+
 def registration_network(card: Card | None) -> SynthMorph | None:
-    return None if card is None else _synthmorph(card.name, card.sha256)
+    return None if card is None else loaded(SynthMorph, card)
 
 
-def features_network(card: Card) -> Extractor:
-    return _extractor(card.name, card.sha256)
-
-
-def healthy_network(card: Card) -> UNA:
-    return _una(card.name, card.sha256)
-
-
-@lru_cache(maxsize=2)
-def _synthmorph(name: str, sha256: str) -> SynthMorph:
-    return SynthMorph.load(read_card(name))
-
-
-@lru_cache(maxsize=2)
-def _extractor(name: str, sha256: str) -> Extractor:
-    return Extractor.load(read_card(name))
-
-
-@lru_cache(maxsize=2)
-def _una(name: str, sha256: str) -> UNA:
-    return UNA.load(read_card(name))
+@lru_cache(maxsize=4)
+def _loaded(kind: type[Loadable], name: str, sha256: str) -> Loadable:
+    return kind.load(read_card(name))

@@ -12,6 +12,7 @@ import torch
 from SlicerSynthReg.evaluate.landmarks import target_error
 from SlicerSynthReg.evaluate.overlap import overlap
 from SlicerSynthReg.evaluate.regularity import inverse_consistency, jacobian_map, regularity
+from SlicerSynthReg.methods.una.model import UNA
 from SlicerSynthReg.report.html import write_page
 from SlicerSynthReg.report.page import registration_page
 from SlicerSynthReg.report.record import RegistrationReport
@@ -23,7 +24,7 @@ from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig
 from SlicerSynthReg.tasks.choosing import align_chosen
 from SlicerSynthReg.tasks.deforming import DeformingConfig
 from SlicerSynthReg.tasks.device import chosen_device
-from SlicerSynthReg.tasks.loaded import healthy_network, registration_network
+from SlicerSynthReg.tasks.loaded import loaded, registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
 from SlicerSynthReg.tasks.model import chosen_card, healthy_card
 from SlicerSynthReg.tasks.parameters import RegisterParameters, recorded
@@ -122,7 +123,7 @@ def _moved(inputs: Inputs, forward: Transform) -> Moved:
 def _in_health(inputs: Inputs, parameters: RegisterParameters, device: str, progress: Progress) -> InHealth:
     una = healthy_card(parameters.healthy_model)
     brains = registration_network(chosen_card(None))
-    return in_health(inputs, parameters.through_healthy, healthy_network(una), una.spacing_mm, brains, device, progress)
+    return in_health(inputs, parameters.through_healthy, loaded(UNA, una), una.spacing_mm, brains, device, progress)
 
 
 def _picture(inputs: Inputs, moved: Moved) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,12 @@ from SlicerSynthReg.methods.finetune.model import FineTuned
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
 from SlicerSynthReg.tasks.device import chosen_device
 from SlicerSynthReg.tasks.finetune_parameters import SegmentParameters
+from SlicerSynthReg.tasks.loaded import loaded
 from SlicerSynthReg.tasks.model import segmenter_card
 from SlicerSynthReg.volume.intensity import unit_intensities
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
-from SlicerSynthReg.weights.registry import read_card
 
 
 def segment_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
@@ -30,7 +29,7 @@ def segment_task(request: Request, workspace: Path, progress: Progress) -> TaskO
     card = segmenter_card(parameters.model)
     image = read_volume(request.inputs["image"])
     progress(0.1, "segmenting")
-    model = _model(card.name, card.sha256).to(chosen_device(parameters.device))
+    model = loaded(FineTuned, card).to(chosen_device(parameters.device))
     grid = image.grid.aligned_to_ras(card.spacing_mm)
     with torch.inference_mode():
         found = model.probabilities(unit_intensities(image.resampled(grid).data[0]))
@@ -51,9 +50,3 @@ def segment_task(request: Request, workspace: Path, progress: Progress) -> TaskO
         report["dice"] = {str(k): v for k, v in overlap(truth, labels, model.config.labels).per_label.items()}
     warnings = [] if bool((labels.data != 0).any()) else ["Nothing was found in the image."]
     return TaskOutcome(outputs, report, warnings)
-
-
-@lru_cache(maxsize=2)
-def _model(name: str, sha256: str) -> FineTuned:
-    """Kept between the requests of one worker; a model made anew under its name is loaded anew."""
-    return FineTuned.load(read_card(name))

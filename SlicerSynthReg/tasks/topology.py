@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,11 @@ import torch
 
 from SlicerSynthReg.methods.topology.baselines import li_wyatt, log_jacobian_squared
 from SlicerSynthReg.methods.topology.control import ControlGroup
-from SlicerSynthReg.methods.topology.model import Describe, Explained, Topology, description, halved, moved
+from SlicerSynthReg.methods.topology.model import Explained, Topology, description, halved, moved
 from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.loaded import loaded
 from SlicerSynthReg.tasks.model import topology_card
 from SlicerSynthReg.tasks.topology_parameters import TopologyParameters
 from SlicerSynthReg.volume.intensity import unit_intensities
@@ -21,7 +21,6 @@ from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import read_transform
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
-from SlicerSynthReg.weights.registry import read_card
 
 LIT = 0.05
 """Brightness from which on the fixed image counts as foreground."""
@@ -49,7 +48,8 @@ def topology_task(request: Request, workspace: Path, progress: Progress) -> Task
             "Found no voxel of the moving image within the fixed one, expected two that lie upon one another. Register "
             "them first, and give the transform or the moved image."
         )
-    model, describe = _model(card.name, card.sha256, str(device))
+    model = loaded(Topology, card).to(device)
+    describe = description(model.config.features, str(device))
     progress(0.1, "comparing the images")
 
     def explain(one: torch.Tensor, other: torch.Tensor) -> Explained:
@@ -104,10 +104,3 @@ def _controls(folder: Path, grid: Grid, device: torch.device) -> tuple[torch.Ten
     if empty:
         raise RequestError(f"Found no voxel of {empty[0]} within the fixed image, expected aligned control images.")
     return tuple(images)
-
-
-@lru_cache(maxsize=1)
-def _model(name: str, sha256: str, device: str) -> tuple[Topology, Describe]:
-    """Kept between the requests of one worker; weights made anew under their name are loaded anew."""
-    model = Topology.load(read_card(name)).to(device)
-    return model, description(model.config.features, device)
