@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SlicerSynthReg.tasks.parameters import parameter
+from SlicerSynthReg.tasks.parameters import device_parameter, parameter, threads_parameter
 
 PLANES = {"sagittal": (0,), "coronal": (1,), "axial": (2,), "all": (0, 1, 2)}
 """Axes of an upright (RAS) grid across which slices are cut."""
@@ -40,11 +40,5 @@ class ContextParameters:
         int, 0, "Ask so many times again with half of the examples, to rank cases by doubt.", low=0, high=32
     )
     check_examples: bool = parameter(bool, True, "Ask the other examples about each one, and warn of contradictions.")
-    device: str = parameter(
-        str,
-        "auto",
-        "Where to compute: auto takes a CUDA graphics card where there is one, else the processor.",
-        choices=("auto", "cpu", "cuda"),
-        changes_result=False,
-    )
-    threads: int | None = parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
+    device: str = device_parameter()
+    threads: int | None = threads_parameter()

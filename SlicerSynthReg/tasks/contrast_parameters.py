@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SlicerSynthReg.tasks.parameters import parameter
+from SlicerSynthReg.tasks.parameters import (
+    device_parameter,
+    frame_parameter,
+    gaps_parameter,
+    geometry_parameter,
+    nonfinite_parameter,
+    parameter,
+    series_parameter,
+    threads_parameter,
+)
 
 SOLVERS = ("euler", "midpoint", "heun", "rk3", "rk4", "adams", "adaptive")
 """Of space.ode.METHODS, which adds other names for the same; a test compares them."""
@@ -30,18 +39,10 @@ class ContrastParameters:
     )
     dicom: bool = parameter(bool, False, "Write the result as a DICOM series too; the input must be a DICOM folder.")
     batch: int = parameter(int, 8, "Slices at once; fewer need less memory.", low=1, changes_result=False)
-    device: str = parameter(
-        str,
-        "auto",
-        "Where to compute: auto takes a CUDA graphics card where there is one, else the processor.",
-        choices=("auto", "cpu", "cuda"),
-        changes_result=False,
-    )
-    threads: int | None = parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
-    assume_geometry: bool = parameter(bool, False, "Take images without a position in their header as centred R, A, S.")
-    replace_nonfinite: float | None = parameter(float, None, "Value put in place of NaN and infinite voxels.")
-    interpolate_gaps: bool = parameter(bool, False, "Fill missing DICOM slices linearly.")
-    frame: int | None = parameter(int, None, "Which frame of a 4-D image (0 = first).", low=0)
-    series: str | None = parameter(
-        str, None, "Number or UID of the series, where the DICOM folder holds several.", personal=True
-    )
+    device: str = device_parameter()
+    threads: int | None = threads_parameter()
+    assume_geometry: bool = geometry_parameter()
+    replace_nonfinite: float | None = nonfinite_parameter()
+    interpolate_gaps: bool = gaps_parameter()
+    frame: int | None = frame_parameter()
+    series: str | None = series_parameter()

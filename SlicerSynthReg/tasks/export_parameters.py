@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SlicerSynthReg.tasks.parameters import parameter
+from SlicerSynthReg.tasks.parameters import parameter, series_parameter
 
 
 @dataclass(frozen=True)
@@ -12,6 +12,4 @@ class ExportParameters:
     """description: of the derivation, without anything about the patient."""
 
     description: str = parameter(str, "CT computed by a network", "What was done, in a few words.")
-    series: str | None = parameter(
-        str, None, "Number or UID of the series, where the source folder holds several.", personal=True
-    )
+    series: str | None = series_parameter("source folder")

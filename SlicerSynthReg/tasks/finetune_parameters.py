@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SlicerSynthReg.tasks.parameters import parameter
-
-_DEVICE = "Where to compute: auto takes a CUDA graphics card where there is one, else the processor."
-_DEVICES = ("auto", "cpu", "cuda")
+from SlicerSynthReg.tasks.parameters import device_parameter, parameter, threads_parameter
 
 
 @dataclass(frozen=True)
@@ -26,8 +23,8 @@ class FineTuneParameters:
     crops: int = parameter(int, 2, "Crops a step.", low=1, high=16)
     learning_rate: float = parameter(float, 5e-4, "Learning rate of Adam at its highest.", low=1e-6, high=0.1)
     patience: int = parameter(int, 10, "End after so many checks without a better score; 0: never.", low=0, high=100)
-    device: str = parameter(str, "auto", _DEVICE, choices=_DEVICES, changes_result=False)
-    threads: int | None = parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
+    device: str = device_parameter()
+    threads: int | None = threads_parameter()
 
 
 @dataclass(frozen=True)
@@ -35,5 +32,5 @@ class SegmentParameters:
     """Which model segments the image."""
 
     model: str = parameter(str, "my-model", "Name of a model made by fine-tuning (see `synthreg models`).")
-    device: str = parameter(str, "auto", _DEVICE, choices=_DEVICES, changes_result=False)
-    threads: int | None = parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
+    device: str = device_parameter()
+    threads: int | None = threads_parameter()

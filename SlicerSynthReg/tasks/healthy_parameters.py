@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SlicerSynthReg.tasks.parameters import parameter
+from SlicerSynthReg.tasks.parameters import (
+    device_parameter,
+    frame_parameter,
+    gaps_parameter,
+    geometry_parameter,
+    nonfinite_parameter,
+    parameter,
+    series_parameter,
+    threads_parameter,
+)
 
 
 @dataclass(frozen=True)
@@ -25,18 +34,10 @@ class HealthyParameters:
         str, "deformable", "How the other side is brought over: deformable, affine, or none (one side only).",
         choices=("deformable", "affine", "none"),
     )  # fmt: skip
-    device: str = parameter(
-        str,
-        "auto",
-        "Where to compute: auto takes a CUDA graphics card where there is one, else the processor.",
-        choices=("auto", "cpu", "cuda"),
-        changes_result=False,
-    )
-    threads: int | None = parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
-    assume_geometry: bool = parameter(bool, False, "Take images without a position in their header as centred R, A, S.")
-    replace_nonfinite: float | None = parameter(float, None, "Value put in place of NaN and infinite voxels.")
-    interpolate_gaps: bool = parameter(bool, False, "Fill missing DICOM slices linearly.")
-    frame: int | None = parameter(int, None, "Which frame of a 4-D image (0 = first).", low=0)
-    series: str | None = parameter(
-        str, None, "Number or UID of the series, where the DICOM folder holds several.", personal=True
-    )
+    device: str = device_parameter()
+    threads: int | None = threads_parameter()
+    assume_geometry: bool = geometry_parameter()
+    replace_nonfinite: float | None = nonfinite_parameter()
+    interpolate_gaps: bool = gaps_parameter()
+    frame: int | None = frame_parameter()
+    series: str | None = series_parameter()

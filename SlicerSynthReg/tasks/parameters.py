@@ -31,6 +31,40 @@ def parameter(kind: type, default: Any, help: str, **more: Any) -> Any:
     return field(default=default, metadata={"kind": kind, "help": help, **more})
 
 
+def device_parameter() -> Any:
+    return parameter(
+        str,
+        "auto",
+        "Where to compute: auto takes a CUDA graphics card where there is one, else the processor.",
+        choices=("auto", "cpu", "cuda"),
+        changes_result=False,
+    )
+
+
+def threads_parameter() -> Any:
+    return parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
+
+
+def geometry_parameter() -> Any:
+    return parameter(bool, False, "Take images without a position in their header as centred R, A, S.")
+
+
+def nonfinite_parameter() -> Any:
+    return parameter(float, None, "Value put in place of NaN and infinite voxels.")
+
+
+def gaps_parameter() -> Any:
+    return parameter(bool, False, "Fill missing DICOM slices linearly.")
+
+
+def frame_parameter(image: str = "image") -> Any:
+    return parameter(int, None, f"Which frame of a 4-D {image} (0 = first).", low=0)
+
+
+def series_parameter(folder: str = "DICOM folder") -> Any:
+    return parameter(str, None, f"Number or UID of the series, where the {folder} holds several.", personal=True)
+
+
 @dataclass(frozen=True)
 class RegisterParameters:
     """How a pair is registered, and what its files are forgiven."""
@@ -70,25 +104,15 @@ class RegisterParameters:
     healthy_model: str | None = parameter(
         str, None, "Name of the model that reconstructs, with through-healthy; default: the one that ships."
     )
-    device: str = parameter(
-        str,
-        "auto",
-        "Where to compute: auto takes a CUDA graphics card where there is one, else the processor.",
-        choices=("auto", "cpu", "cuda"),
-        changes_result=False,
-    )
-    threads: int | None = parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
-    assume_geometry: bool = parameter(bool, False, "Take images without a position in their header as centred R, A, S.")
-    replace_nonfinite: float | None = parameter(float, None, "Value put in place of NaN and infinite voxels.")
-    interpolate_gaps: bool = parameter(bool, False, "Fill missing DICOM slices linearly.")
-    fixed_frame: int | None = parameter(int, None, "Which frame of a 4-D fixed image (0 = first).", low=0)
-    moving_frame: int | None = parameter(int, None, "Which frame of a 4-D moving image (0 = first).", low=0)
-    fixed_series: str | None = parameter(
-        str, None, "Number or UID of the series, where the fixed DICOM folder holds several.", personal=True
-    )
-    moving_series: str | None = parameter(
-        str, None, "Number or UID of the series, where the moving DICOM folder holds several.", personal=True
-    )
+    device: str = device_parameter()
+    threads: int | None = threads_parameter()
+    assume_geometry: bool = geometry_parameter()
+    replace_nonfinite: float | None = nonfinite_parameter()
+    interpolate_gaps: bool = gaps_parameter()
+    fixed_frame: int | None = frame_parameter("fixed image")
+    moving_frame: int | None = frame_parameter("moving image")
+    fixed_series: str | None = series_parameter("fixed DICOM folder")
+    moving_series: str | None = series_parameter("moving DICOM folder")
 
 
 @dataclass(frozen=True)
@@ -98,7 +122,7 @@ class ApplyParameters:
     inverse_landmarks: bool = parameter(
         bool, False, "Send the landmarks from the reference to the image instead of along with the image."
     )
-    assume_geometry: bool = parameter(bool, False, "Take images without a position in their header as centred R, A, S.")
+    assume_geometry: bool = geometry_parameter()
 
 
 def parameter_specs(record: type) -> dict[str, ParameterSpec]:

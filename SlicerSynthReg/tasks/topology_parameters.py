@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SlicerSynthReg.tasks.parameters import parameter
+from SlicerSynthReg.tasks.parameters import device_parameter, parameter, threads_parameter
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,5 @@ class TopologyParameters:
         float, 98.0, "Percentile of the map within the fixed image's foreground, above which a voxel is marked.",
         low=50.0, high=100.0,
     )  # fmt: skip
-    device: str = parameter(
-        str,
-        "auto",
-        "Where to compute: auto takes a CUDA graphics card where there is one, else the processor.",
-        choices=("auto", "cpu", "cuda"),
-        changes_result=False,
-    )
-    threads: int | None = parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
+    device: str = device_parameter()
+    threads: int | None = threads_parameter()
