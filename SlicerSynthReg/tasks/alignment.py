@@ -22,7 +22,7 @@ from SlicerSynthReg.space.sampling import resize
 from SlicerSynthReg.space.transform import Affine, Composite, Transform, Velocity
 from SlicerSynthReg.tasks.deforming import Deformed, DeformingConfig, agreement, deform, moved_channels, sharpen
 from SlicerSynthReg.tasks.placing import PlacingConfig, place, touch_up
-from SlicerSynthReg.tasks.prepare import Scan, Side, anatomy, counting, local_contrast, standardised
+from SlicerSynthReg.tasks.prepare import Scan, Side, anatomy, box_of, counting, local_contrast, standardised
 from SlicerSynthReg.tasks.stopwatch import Progress, Stopwatch
 from SlicerSynthReg.volume.volume import Volume
 
@@ -85,29 +85,10 @@ def align(
     """Register `moving` to `fixed`; spacing: voxel size in mm of the comparison, which `model` was trained for.
 
     model: None uses no network. initial: transform fixed RAS -> moving RAS to start from instead of the search (its
-    best affine is refined). Where the graphics card's memory does not suffice, the processor does the work again.
+    best affine is refined).
     """
-    scans = fixed, fixed_mask, moving, moving_mask
-    try:
-        return _aligned(model, spacing, scans, config, initial, progress)
-    except torch.cuda.OutOfMemoryError:
-        torch.cuda.empty_cache()
-    found = _aligned(model, spacing, scans, dataclasses.replace(config, device="cpu"), initial, progress)
-    warning = "The graphics card's memory did not suffice: the processor was used instead."
-    return dataclasses.replace(found, warnings=(*found.warnings, warning))
-
-
-def _aligned(
-    model: SynthMorph | None,
-    spacing: float,
-    volumes: _Volumes,
-    config: AlignmentConfig,
-    initial: Transform | None,
-    progress: Progress,
-) -> Alignment:
-    """`align` on one device."""
+    volumes = fixed, fixed_mask, moving, moving_mask
     watch = Stopwatch(progress)
-    fixed, fixed_mask, moving, moving_mask = volumes
     model = None if model is None else model.to(config.device)
     with torch.inference_mode():
         watch.stage("preparing the scans", 0.02)
@@ -118,7 +99,7 @@ def _aligned(
         closer = None if unknown or config.affine_only else model
         placing = config.placing if closer is None else dataclasses.replace(config.placing, rounds=1)
         matrix, warnings = place(heads[0], heads[1], placing, initial)
-        box = _box(heads[0], config)
+        box = box_of(heads[0], config.margin_mm)
         pair = heads[0].on(box), heads[1].on(box, matrix)
         features: list[Features] = []
         if closer is not None:
@@ -167,16 +148,6 @@ def _heads(
         bool(counting(head).sum() > config.stripped * counting(scan).sum()) for head, scan in zip(heads, scans)
     )
     return (scans[0] if first else heads[0], scans[1] if second else heads[1]), (first, second), ()
-
-
-def _box(fixed: Scan, config: AlignmentConfig) -> Grid:
-    """What counts of the fixed scan and a margin, its counts divisible by 8 so that every level pools evenly; may reach
-    out of the image."""
-    weight = counting(fixed)
-    box = Channels(weight[None], weight, fixed.grid).bounding_box(0.3, config.margin_mm)
-    grown = box.padded_to_multiple(8)
-    half = tuple((g - b) // 2 for g, b in zip(grown.shape, box.shape))
-    return box.cropped(tuple(-h for h in half), tuple(g - h for g, h in zip(grown.shape, half)))
 
 
 def _sides(

@@ -25,7 +25,6 @@ from SlicerSynthReg.tasks.alignment import Alignment
 from SlicerSynthReg.tasks.anywhere_placing import AnywherePlacing, place_anywhere
 from SlicerSynthReg.tasks.anywhere_scans import (
     LEAST_COUNTING,
-    box_of,
     coarsened,
     common_spacing,
     is_ct,
@@ -33,7 +32,7 @@ from SlicerSynthReg.tasks.anywhere_scans import (
     require_content,
 )
 from SlicerSynthReg.tasks.deforming import DeformingConfig, agreement, deform, moved_channels, smoother
-from SlicerSynthReg.tasks.prepare import Side, counting, local_contrast, standardised
+from SlicerSynthReg.tasks.prepare import Side, box_of, counting, local_contrast, standardised
 from SlicerSynthReg.tasks.stopwatch import Progress, Stopwatch
 from SlicerSynthReg.volume.volume import Volume, VolumeError
 
@@ -110,7 +109,7 @@ def align_anywhere(
         if all(ct):
             kinds = kinds_of_tissue(fixed, 5 * spacing), kinds_of_tissue(moving, 5 * spacing)
         matrix, warnings = place_anywhere(scans[0], scans[1], kinds, anatomy.placing, initial)
-        box = box_of(scans[0], config.margin)
+        box = box_of(scans[0], config.margin * spacing)
         sides = [Side(one.image, counting(one), None) for one in (scans[0].on(box), scans[1].on(box, matrix))]
         if float((sides[0].weight * sides[1].weight).sum()) < LEAST_COUNTING:
             raise VolumeError(

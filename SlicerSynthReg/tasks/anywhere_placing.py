@@ -15,7 +15,7 @@ from SlicerSynthReg.methods.instance.search import SearchConfig, search
 from SlicerSynthReg.methods.instance.shifts import best_shifts
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Transform
-from SlicerSynthReg.tasks.placing import best_affine, roomy
+from SlicerSynthReg.tasks.placing import best_affine, roomy, stretching
 from SlicerSynthReg.tasks.prepare import Scan, counting, describe, middle_channels
 
 LEAST_SHARED = 0.2
@@ -65,7 +65,7 @@ def place_anywhere(
     if look is _close:
         seen = _close(fixed)
         matrix, cost = _fitted(seen, moving, frame, matrix, fit, look)
-    doubts = [*_stretch(matrix), *_little_seen(fixed, moving, matrix, config.seen)]
+    doubts = [*stretching(matrix), *_little_seen(fixed, moving, matrix, config.seen)]
     mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
     mirror[0, 3] = 2 * seen.centroid_mm()[0]
     other, _ = _fitted(middle_channels(fixed), moving, frame, matrix @ mirror, config.heat)
@@ -113,16 +113,6 @@ def _fitted(
         return start, np.inf
     fit = fit_affine(shared, upright, np.eye(4), config)
     return start @ fit.matrix, fit.residual
-
-
-def _stretch(matrix: np.ndarray) -> list[str]:
-    scale = np.linalg.svd(matrix[:3, :3], compute_uv=False)
-    if scale.max() <= 1.5 and scale.min() >= 0.6:
-        return []
-    return [
-        f"The affine part stretches by {scale.min():.2f} to {scale.max():.2f}, expected about 1. The scans may "
-        "show different anatomy, or overlap too little: look at the picture before you use the result."
-    ]
 
 
 def _little_seen(fixed: Scan, moving: Scan, matrix: np.ndarray, enough: float) -> list[str]:

@@ -90,13 +90,3 @@ def require_content(name: str, scan: Scan) -> None:
         f"Found hardly anything but background in the {name} image, expected tissue. Check the image, or give a mask "
         "of what counts."
     )
-
-
-def box_of(fixed: Scan, margin: int) -> Grid:
-    """What counts of the fixed scan and `margin` voxels, its counts divisible by 8; may reach out of the image."""
-    weight = counting(fixed)
-    margin_mm = margin * float(fixed.grid.spacing[0])
-    box = Channels(weight[None], weight, fixed.grid).bounding_box(0.3, margin_mm)
-    grown = box.padded_to_multiple(8)
-    half = tuple((g - b) // 2 for g, b in zip(grown.shape, box.shape))
-    return box.cropped(tuple(-h for h in half), tuple(g - h for g, h in zip(grown.shape, half)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
+
 from SlicerSynthReg.methods.instance.points import fit_points
 from SlicerSynthReg.methods.instance.similarity import (
     Described,
@@ -14,12 +16,13 @@ from SlicerSynthReg.methods.instance.similarity import (
     mind,
 )
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
+from SlicerSynthReg.nets.extractor import Extractor
 from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.space.transform import Affine, Transform
 from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig, NotABrain, align
 from SlicerSynthReg.tasks.anywhere import AnywhereConfig, align_anywhere
 from SlicerSynthReg.tasks.anywhere_scans import is_ct
-from SlicerSynthReg.tasks.loaded import features_network
+from SlicerSynthReg.tasks.loaded import loaded
 from SlicerSynthReg.tasks.model import features_card, semantic_card
 from SlicerSynthReg.tasks.parameters import RegisterParameters
 from SlicerSynthReg.tasks.register_inputs import Inputs
@@ -40,7 +43,25 @@ def align_chosen(
 ) -> Alignment:
     """The inputs registered as `parameters.anatomy` says; "auto": by which of the two are CT; else, what the brain
     network recognises as brains, and all else as any anatomy. A similarity that was asked for is optimised as for any
-    anatomy."""
+    anatomy. Where the graphics card's memory does not suffice, the processor does the work again."""
+    try:
+        return _aligned(parameters, model, spacing, inputs, config, progress)
+    except torch.cuda.OutOfMemoryError:
+        torch.cuda.empty_cache()
+    found = _aligned(parameters, model, spacing, inputs, dataclasses.replace(config, device="cpu"), progress)
+    warning = "The graphics card's memory did not suffice: the processor was used instead."
+    return dataclasses.replace(found, warnings=(*found.warnings, warning))
+
+
+def _aligned(
+    parameters: RegisterParameters,
+    model: SynthMorph | None,
+    spacing: float,
+    inputs: Inputs,
+    config: AlignmentConfig,
+    progress: Progress,
+) -> Alignment:
+    """`align_chosen` on one device."""
     initial = start_of(parameters, inputs)
     anatomy, similarity = parameters.anatomy, similarity_of(parameters, config.device)
     pair = inputs.fixed, inputs.moving
@@ -96,10 +117,10 @@ def similarity_of(parameters: RegisterParameters, device: str = "cpu") -> Simila
         return None
     if named == "features":
         return Described(
-            ((mind, 1.0), (features_network(features_card(parameters.features_model)).to(device), FEATURES_SHARE))
+            ((mind, 1.0), (loaded(Extractor, features_card(parameters.features_model)).to(device), FEATURES_SHARE))
         )
     if named == "deepsim":
-        return Described(((features_network(semantic_card(parameters.features_model)).to(device), 1.0),))
+        return Described(((loaded(Extractor, semantic_card(parameters.features_model)).to(device), 1.0),))
     others: dict[str, Similarity] = {
         "mind": Described(((mind, 1.0),)),
         "mse": Described(((intensities, 1.0),)),

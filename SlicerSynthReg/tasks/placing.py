@@ -52,10 +52,15 @@ def place(
     for _ in range(config.rounds):
         upright = middle_channels(moving.on(frame, matrix))
         matrix = matrix @ fit_affine(seen.middle, upright, np.eye(4), config.affine).matrix
+    return matrix, stretching(matrix)
+
+
+def stretching(matrix: np.ndarray) -> tuple[str, ...]:
+    """A warning where the linear part of a 4x4 stretches more than heads and bodies differ."""
     scale = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     if scale.max() <= 1.5 and scale.min() >= 0.6:
-        return matrix, ()
-    return matrix, (
+        return ()
+    return (
         f"The affine part stretches by {scale.min():.2f} to {scale.max():.2f}, expected about 1. The scans may "
         "show different anatomy, or overlap too little: look at the picture before you use the result.",
     )

@@ -62,11 +62,11 @@ def standardised(volume: Volume, mask: Volume | None, spacing: float) -> Scan:
     blur = torch.tensor([[max(0.0, spacing / s - 1.0) * 0.5 for s in volume.grid.spacing]])
     grid = volume.grid.aligned_to_ras(spacing)
     smooth = gaussian(data[None], blur)[0] if float(blur.max()) > 0.05 else data
-    image = resample(smooth, volume.grid, grid)[0]
     low = float(torch.quantile(_subset(data), 0.002))
-    lit = image[image > low]
-    high = float(torch.quantile(_subset(lit), 0.995)) if len(lit) else low + 1.0
-    image = ((image - low) / max(high - low, 1e-6)).clamp(0.0, 1.0)
+    image = resample(smooth - low, volume.grid, grid)[0]  # so that beyond the image there is air, in CT too
+    lit = image[image > 0]
+    high = float(torch.quantile(_subset(lit), 0.995)) if len(lit) else 1.0
+    image = (image / max(high, 1e-6)).clamp(0.0, 1.0)
     seen = None if mask is None else resample((mask.data[:1] > 0).float(), mask.grid, grid)[0]
     box = Channels(image[None], image, grid).bounding_box(0.06, margin_mm=4.0)
     return Scan(image, grid, seen).on(box)
@@ -131,6 +131,16 @@ def middle_channels(scan: Scan) -> Channels:
 def counting(scan: Scan) -> torch.Tensor:
     """(I, J, K) how much each voxel counts: tissue, within the scan's mask if it has one."""
     return tissue(scan.image) if scan.mask is None else tissue(scan.image) * scan.mask
+
+
+def box_of(fixed: Scan, margin_mm: float) -> Grid:
+    """What counts of the fixed scan and a margin, its counts divisible by 8 so that every level pools evenly; may reach
+    out of the image."""
+    weight = counting(fixed)
+    box = Channels(weight[None], weight, fixed.grid).bounding_box(0.3, margin_mm)
+    grown = box.padded_to_multiple(8)
+    half = tuple((g - b) // 2 for g, b in zip(grown.shape, box.shape))
+    return box.cropped(tuple(-h for h in half), tuple(g - h for g, h in zip(grown.shape, half)))
 
 
 def anatomy(features: Features, grid: Grid) -> torch.Tensor | None:

@@ -11,11 +11,13 @@ from scipy.spatial.transform import Rotation
 from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Affine, Velocity, resample
+from SlicerSynthReg.tasks import choosing
 from SlicerSynthReg.tasks.alignment import AlignmentConfig
 from SlicerSynthReg.tasks.anywhere import AnywhereConfig, align_anywhere
 from SlicerSynthReg.tasks.anywhere_scans import CT_WINDOW, coarsened, common_spacing, is_ct
 from SlicerSynthReg.tasks.choosing import align_chosen, start_of
 from SlicerSynthReg.tasks.parameters import RegisterParameters
+from SlicerSynthReg.tasks.prepare import standardised
 from SlicerSynthReg.tasks.register_inputs import Inputs
 from SlicerSynthReg.volume.landmarks import Landmarks
 from SlicerSynthReg.volume.volume import Volume, VolumeError
@@ -186,6 +188,38 @@ def test_a_preset_that_the_values_contradict_is_told(a_trunk):
     found = align_chosen(parameters, None, 2.0, inputs(trunk, trunk), AlignmentConfig(affine_only=True), quiet)
     assert any("no Hounsfield units" in warning for warning in found.warnings)
     assert np.abs(found.affine - np.eye(4)).max() < 0.5
+
+
+@pytest.mark.parametrize(("anatomy", "engine"), [("brain", "align"), ("ct", "align_anywhere")])
+def test_a_full_graphics_card_leaves_the_work_to_the_processor(anatomy, engine, a_trunk, monkeypatch):
+    devices = []
+    real = getattr(choosing, engine)
+
+    def full(*args, **more):
+        config = next(arg for arg in args if hasattr(arg, "device"))
+        devices.append(config.device)
+        if config.device == "cuda":
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return real(*args, **more)
+
+    monkeypatch.setattr(choosing, engine, full)
+    trunk = a_trunk()
+    config = AlignmentConfig(affine_only=True, device="cuda")
+    found = align_chosen(RegisterParameters(anatomy=anatomy), None, 4.0, inputs(trunk, trunk), config, quiet)
+    assert devices == ["cuda", "cpu"] and np.abs(found.affine - np.eye(4)).max() < 4
+    assert found.warnings[-1] == "The graphics card's memory did not suffice: the processor was used instead."
+
+
+def test_beyond_a_slanting_ct_lies_air():
+    """Water there would be an edge stronger than any of the body's."""
+    slanting = BODY_GRID.affine.copy()
+    slanting[:3, :3] = Rotation.from_euler("xyz", (0, 0, 30), degrees=True).as_matrix() @ slanting[:3, :3]
+    body = Volume(torch.full((1, *BODY_GRID.shape), -1000.0), Grid(BODY_GRID.shape, slanting))
+    body.data[:, 10:30, 8:26, 5:20] = 200.0
+    scan = standardised(body, None, 6.0)
+    corners = scan.image[[0, 0, -1, -1], [0, -1, 0, -1]]
+    assert float(corners.max()) == 0 and float(scan.image.max()) == 1
+    assert float((scan.image > 0.5).float().mean()) < 0.5, "little but the box is bright"
 
 
 def test_a_start_from_landmarks_needs_both_lists_and_no_other_start(a_trunk):
