@@ -38,6 +38,7 @@ def panel(models):
     from Testing.Host.synthcontext.tiny import VOTING
 
     with opened("SynthContext") as panel:
+        panel.expand("settingsCollapsibleButton")
         panel.choose("modelBox", f"{VOTING} (by examples)")
         yield panel
 
