@@ -11,9 +11,9 @@ from pathlib import Path
 
 from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.tasks.table import TASKS, TaskSpec
+from SlicerSynthReg.volume.suffixes import SUFFIXES, stem_of, suffix_of
 from SlicerSynthReg.worklist import Row, Worklist
 
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 _BIDS_FOLDERS = {"anat", "ct"}
 _NO_SCANS = ("_mask", "_dseg", "_probseg", "_defacemask", "_label")
 _ASIDE = {"derivatives", "sourcedata", "code"}
@@ -61,17 +61,17 @@ def with_settings(worklist: Worklist, settings: Sequence[str], tasks: Mapping[st
 
 def _images(folder: Path, pattern: str | None) -> list[Path]:
     if pattern is not None:
-        return sorted(path for path in folder.glob(pattern) if path.is_dir() or path.name.endswith(SUFFIXES))
+        return sorted(path for path in folder.glob(pattern) if path.is_dir() or suffix_of(path.name))
     files, series = [], []
     for here, below, names in os.walk(folder):
         below[:] = sorted(one for one in below if not one.startswith(".") and one not in _ASIDE)
         places = [Path(here) / name for name in sorted(names) if not name.startswith(".")]
-        images = [path for path in places if path.name.lower().endswith(SUFFIXES)]
+        images = [path for path in places if suffix_of(path.name)]
         files += images
         if not images and any(_is_dicom(path) for path in places[:3]):
             series.append(Path(here))
     if any(one.is_dir() for one in folder.glob("sub-*")):
-        files = [one for one in files if one.parent.name in _BIDS_FOLDERS and not _stem(one).endswith(_NO_SCANS)]
+        files = [one for one in files if one.parent.name in _BIDS_FOLDERS and not stem_of(one).endswith(_NO_SCANS)]
     return files or series
 
 
@@ -87,16 +87,12 @@ def _within(path: Path, folder: Path) -> bool:
     return folder.absolute() in (path.absolute(), *path.absolute().parents)
 
 
-def _stem(path: Path) -> str:
-    return next((path.name[: -len(one)] for one in SUFFIXES if path.name.lower().endswith(one)), path.name)
-
-
 def _names(paths: Sequence[Path], folder: Path) -> list[str]:
     """The files' own names where no two are alike, else with the folders before them, else numbered too."""
-    own = [_plain(_stem(path)) for path in paths]
+    own = [_plain(stem_of(path)) for path in paths]
     if len({name.lower() for name in own}) == len(own):
         return own
-    long = [_plain("_".join((*path.relative_to(folder).parts[:-1], _stem(path)))) for path in paths]
+    long = [_plain("_".join((*path.relative_to(folder).parts[:-1], stem_of(path)))) for path in paths]
     counts = Counter(name.lower() for name in long)
     return [name if counts[name.lower()] == 1 else f"{name}-{n:04d}" for n, name in enumerate(long, start=1)]
 

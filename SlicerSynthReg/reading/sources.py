@@ -10,7 +10,7 @@ from pathlib import Path
 
 from SlicerSynthReg.reading.question import GENERATED, REAL, UNKNOWN, StudyError
 from SlicerSynthReg.reading.study import require_once
-from SlicerSynthReg.volume.read import SUFFIXES
+from SlicerSynthReg.volume.suffixes import SUFFIXES, image_files, stem_of
 
 COLUMNS = ("name", REAL, GENERATED, UNKNOWN, "landmarks")
 ROLES = (REAL, GENERATED, UNKNOWN)
@@ -62,11 +62,8 @@ def _in_folder(folder: Path) -> list[Source]:
 def _images(folder: Path) -> dict[str, Path]:
     """Image files by name without suffix. StudyError for two files of one name."""
     found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
-        suffix = next((suffix for suffix in SUFFIXES if file.name.lower().endswith(suffix)), None)
-        if suffix is None or file.name.startswith("."):
-            continue
-        name = file.name[: -len(suffix)]
+    for file in image_files(folder):
+        name = stem_of(file)
         if name in found:
             raise StudyError(f"Found {found[name].name} and {file.name} in one folder, expected one file a case.")
         found[name] = file

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from SlicerSynthReg.request import RequestError
-from SlicerSynthReg.volume.suffixes import SUFFIXES
+from SlicerSynthReg.volume.suffixes import image_files, stem_of
 
 MOST_INPUTS = 3
 LEGEND = "segments.json"
@@ -62,11 +62,11 @@ def find_pairs(source: Path) -> list[PairPaths]:
 def _of_folder(folder: Path) -> list[PairPaths]:
     for answers in ("labels", "masks", "outputs"):
         if (folder / "images").is_dir() and (folder / answers).is_dir():
-            found = {_stem(path): path for path in _images(folder / answers)}
-            named = [(_stem(path), path) for path in _images(folder / "images")]
+            found = {_stem(path): path for path in image_files(folder / answers)}
+            named = [(_stem(path), path) for path in image_files(folder / "images")]
             return [PairPaths(name, (path,), found[name]) for name, path in named if name in found]
     inputs, outputs = {}, {}
-    for path in _images(folder):
+    for path in image_files(folder):
         stem = _stem(path)
         if _OUTPUTS.search(stem):
             outputs[_OUTPUTS.sub("", stem)] = path
@@ -105,13 +105,8 @@ def _of_table(table: Path) -> list[PairPaths]:
     return pairs
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES))
-
-
 def _stem(path: Path) -> str:
-    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), path.suffix)
-    return re.sub(r"(?i)\.seg$", "", path.name[: len(path.name) - len(suffix)])
+    return re.sub(r"(?i)\.seg$", "", stem_of(path))
 
 
 def write_legend(legend: Mapping[int, LabelName], path: Path) -> None:

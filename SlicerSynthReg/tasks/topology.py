@@ -18,13 +18,13 @@ from SlicerSynthReg.tasks.model import topology_card
 from SlicerSynthReg.tasks.topology_parameters import TopologyParameters
 from SlicerSynthReg.volume.intensity import unit_intensities
 from SlicerSynthReg.volume.read import read_volume
+from SlicerSynthReg.volume.suffixes import image_files
 from SlicerSynthReg.volume.transforms import read_transform
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
 
 LIT = 0.05
 """Brightness from which on the fixed image counts as foreground."""
-_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
 
 def topology_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
@@ -93,7 +93,7 @@ def topology_task(request: Request, workspace: Path, progress: Progress) -> Task
 
 def _controls(folder: Path, grid: Grid, device: torch.device) -> tuple[torch.Tensor, ...]:
     """The images of a folder on `grid`, on which they must lie already."""
-    paths = sorted(path for path in folder.iterdir() if path.name.endswith(_SUFFIXES)) if folder.is_dir() else []
+    paths = image_files(folder) if folder.is_dir() else []
     if len(paths) < 2:
         raise RequestError(
             f"Found {len(paths)} control images, expected a folder with two or more of healthy people, aligned with "

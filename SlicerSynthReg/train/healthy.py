@@ -23,6 +23,7 @@ from SlicerSynthReg.train.mirrors import compared, mirror_of
 from SlicerSynthReg.train.ship import Provenance
 from SlicerSynthReg.train.training import DEVICE, app, label_maps, training
 from SlicerSynthReg.volume.read import read_volume
+from SlicerSynthReg.volume.suffixes import image_files
 from SlicerSynthReg.weights.registry import Card, read_card, save_model
 
 MARGIN_VOX = 60
@@ -118,9 +119,7 @@ def lesion_masks(folder: Path, spacing: float) -> tuple[torch.Tensor, ...]:
     """The masks of a folder, in order of name, each (i, j, k) the share of lesion in voxels of `spacing` mm in its own
     box. Empty masks are left out."""
     masks = []
-    for path in sorted(folder.iterdir()):
-        if not path.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")):
-            continue
+    for path in image_files(folder):
         volume = read_volume(path, kind="labels", allow_degenerate=True)
         inside = (volume.data[:1] != 0).float()
         if not bool(inside.any()):

@@ -26,6 +26,7 @@ from SlicerSynthReg.train.loop import Task
 from SlicerSynthReg.train.training import DEVICE, label_maps, training
 from SlicerSynthReg.volume.intensity import unit_intensities
 from SlicerSynthReg.volume.read import read_volume
+from SlicerSynthReg.volume.suffixes import image_files
 
 SURROGATES = ("segmentation", "reconstruction")
 
@@ -135,7 +136,7 @@ def _of_maps(folder: Path, device: str) -> MapPictures:
 
 def _own(images: Path, labels: Path | None, spacing: float, device: str) -> OwnPictures:
     """A user's images, upright at `spacing` mm, and their segmentations, renumbered from 0."""
-    paths = sorted(path for path in images.iterdir() if path.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")))
+    paths = image_files(images)
     if not paths:
         raise ValueError(f"Found no image in {images.name}, expected .nii.gz, .nrrd or .mha files.")
     seen, maps = [], []

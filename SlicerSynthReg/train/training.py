@@ -13,6 +13,7 @@ import typer
 from SlicerSynthReg.report.curves import plot_training
 from SlicerSynthReg.train.labelmaps import LabelMaps, load_label_maps
 from SlicerSynthReg.train.loop import LoopConfig, Task, train
+from SlicerSynthReg.volume.suffixes import image_files
 
 app = typer.Typer(help="Train models; those on synthetic images need no scans.", no_args_is_help=True)
 DEVICE = typer.Option("cpu", help="cpu or cuda.")
@@ -51,7 +52,7 @@ def label_maps(folder: Path, held_out: int, cache: Path | None = None) -> LabelM
     cache: file in which they are kept as read (some 3 s a map are saved at the next start); read anew when a map has
     changed.
     """
-    paths = sorted(path for path in folder.iterdir() if path.name.endswith((".nii", ".nii.gz", ".nrrd", ".mha")))
+    paths = image_files(folder)
     if len(paths) <= held_out:
         raise typer.BadParameter(
             f"Found {len(paths)} label maps in {folder.name} with {held_out} held out, expected .nii.gz, .nrrd or "
