@@ -1,4 +1,4 @@
-"""The fixed image behind, the moved one in front, in linked slice views; and a checkerboard of both.
+"""The fixed image behind, the moved one in front, in linked slice views; a checkerboard of both; window and level.
 
 Works on the views' MRML nodes, so it does nothing, and fails at nothing, where there is no window.
 """
@@ -24,6 +24,13 @@ def show_pair(behind: slicer.vtkMRMLVolumeNode, front: slicer.vtkMRMLVolumeNode,
     slicer.util.setSliceViewerLayers(
         background=behind, foreground=front, label=None, foregroundOpacity=opacity, fit=not there
     )
+
+
+def set_window(volume: slicer.vtkMRMLScalarVolumeNode | None, window: float, level: float) -> None:
+    display = volume.GetDisplayNode() if volume is not None else None
+    if display is not None:
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevel(window, level)
 
 
 def fade(opacity: float) -> None:
@@ -63,8 +70,7 @@ def checkerboard(
     own, theirs = node.GetDisplayNode(), moved.GetDisplayNode()
     if own is not None and theirs is not None:
         own.SetSaveWithScene(False)
-        own.SetAutoWindowLevel(False)
-        own.SetWindowLevel(theirs.GetWindow(), theirs.GetLevel())
+        set_window(node, theirs.GetWindow(), theirs.GetLevel())
         own.SetAndObserveColorNodeID(theirs.GetColorNodeID())
         own.SetAutoThreshold(False)
         own.SetThreshold(low, high)

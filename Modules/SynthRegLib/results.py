@@ -17,6 +17,7 @@ import vtk
 from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
 from SlicerSynthReg.request import Result
+from SynthRegLib.display import set_window
 
 DERIVED = "synthetic/derived, not for diagnosis"
 _PIECE = 1 << 18
@@ -185,13 +186,6 @@ def new_segment(name: str, color: tuple[float, float, float], terminology: str =
     if terminology:
         segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), terminology)
     return segment
-
-
-def set_window(node: slicer.vtkMRMLScalarVolumeNode, window: float, level: float) -> None:
-    display = node.GetDisplayNode()
-    if display is not None:
-        display.SetAutoWindowLevel(False)
-        display.SetWindowLevel(window, level)
 
 
 def _look_like(node: slicer.vtkMRMLScalarVolumeNode, source: slicer.vtkMRMLScalarVolumeNode) -> None:

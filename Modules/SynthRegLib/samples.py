@@ -9,6 +9,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from SynthRegLib.display import set_window
 from SynthRegLib.inputs import RegistrationNodes
 from SynthRegLib.phantom import Phantom, make_phantom
 from SynthRegLib.work import finished
@@ -18,9 +19,9 @@ NAME = "SynthRegisterPair"
 
 def add_sample(phantom: Phantom) -> Generator[None, None, RegistrationNodes]:
     """Both images, their label maps and twelve landmarks each; a step a node."""
-    fixed = _volume(phantom.fixed, phantom.fixed_affine, _("Sample T1"), (480.0, 260.0))
+    fixed = add_image(phantom.fixed, phantom.fixed_affine, _("Sample T1"), (480.0, 260.0))
     yield
-    moving = _volume(phantom.moving, phantom.moving_affine, _("Sample T2"), (620.0, 310.0))
+    moving = add_image(phantom.moving, phantom.moving_affine, _("Sample T2"), (620.0, 310.0))
     yield
     fixed_labels = _labels(phantom.fixed_labels, phantom.fixed_affine, _("Sample T1 labels"))
     yield
@@ -50,12 +51,13 @@ def register_sample(icon: str) -> None:
     )
 
 
-def _volume(values: np.ndarray, affine: np.ndarray, name: str, window: tuple[float, float]):
+def add_image(
+    values: np.ndarray, affine: np.ndarray, name: str, window: tuple[float, float]
+) -> slicer.vtkMRMLScalarVolumeNode:
+    """values: (I, J, K). affine: 4x4, index -> RAS mm. window: and level."""
     node = slicer.util.addVolumeFromArray(np.ascontiguousarray(values.T), affine, name)
     node.CreateDefaultDisplayNodes()
-    if node.GetDisplayNode() is not None:
-        node.GetDisplayNode().SetAutoWindowLevel(False)
-        node.GetDisplayNode().SetWindowLevel(*window)
+    set_window(node, *window)
     return node
 
 

@@ -131,11 +131,9 @@ def _doubt(
 ) -> slicer.vtkMRMLScalarVolumeNode:
     """Entropy in bits, clear where the network is sure."""
     name = _("Doubt about {target}").format(target=target.GetName())
-    node = add_scan(name, loaded.arrays["doubt"], place_of(loaded, "doubt", target), added)
+    node = add_scan(name, loaded.arrays["doubt"], place_of(loaded, "doubt", target), added, window=(1.0, 0.5))
     display = node.GetDisplayNode()
     if display is not None:
-        display.SetAutoWindowLevel(False)
-        display.SetWindowLevel(1.0, 0.5)
         iron = slicer.vtkMRMLColorLogic.GetColorTableNodeID(slicer.vtkMRMLColorTableNode.Iron)
         display.SetAndObserveColorNodeID(iron)
         display.SetAutoThreshold(False)

@@ -9,7 +9,8 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 from SynthRegLib.phantom import TISSUES, make_head
-from SynthRegLib.results import Place, add_segmentation, new_segment, set_window
+from SynthRegLib.results import Place, add_segmentation, new_segment
+from SynthRegLib.samples import add_image
 
 from SynthContextLib.rows import Row
 
@@ -33,9 +34,7 @@ def add_sample(heads: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Genera
     rows = []
     for n, (image, labels, affine) in enumerate(heads):
         name = _("Sample head {number}").format(number=n + 1)
-        volume = slicer.util.addVolumeFromArray(np.ascontiguousarray(image.T), affine, name)
-        volume.CreateDefaultDisplayNodes()
-        set_window(volume, 480.0, 260.0)
+        volume = add_image(image, affine, name, (480.0, 260.0))
         yield
         whole = slicer.util.addVolumeFromArray(np.ascontiguousarray(labels.T), affine)
         segments = {

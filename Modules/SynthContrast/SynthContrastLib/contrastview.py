@@ -7,7 +7,7 @@ from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
-from SynthRegLib.results import set_window
+from SynthRegLib.display import set_window
 from SynthRegLib.resultview import ResultView, Shown
 from SynthRegLib.review import Mode
 

@@ -10,7 +10,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 from SynthRegLib import results
-from SynthRegLib.results import Added, Loaded, Origin, add_scan, add_segmentation, new_segment, place_of, set_window
+from SynthRegLib.results import Added, Loaded, Origin, add_scan, add_segmentation, new_segment, place_of
 
 WANTED = ("healthy", "anomaly", "segmentation", "mirrored", "confidence", "difference")
 SEGMENT = "anomaly"
@@ -55,9 +55,7 @@ def place(image: slicer.vtkMRMLScalarVolumeNode, loaded: Loaded) -> Generator[No
 
 def _healthy(image: Any, loaded: Loaded, added: Added) -> slicer.vtkMRMLScalarVolumeNode:
     name = _("Healthy T1 behind {image}").format(image=image.GetName())
-    node = add_scan(name, loaded.arrays["healthy"], place_of(loaded, "healthy", image), added)
-    set_window(node, 0.95, 0.475)
-    return node
+    return add_scan(name, loaded.arrays["healthy"], place_of(loaded, "healthy", image), added, window=(0.95, 0.475))
 
 
 def _anomaly(image: Any, loaded: Loaded, added: Added) -> slicer.vtkMRMLScalarVolumeNode:
@@ -78,17 +76,21 @@ def _confidence(image: Any, loaded: Loaded, added: Added) -> slicer.vtkMRMLScala
 
 def _difference(image: Any, loaded: Loaded, added: Added) -> slicer.vtkMRMLScalarVolumeNode:
     name = _("Difference of {image} from health").format(image=image.GetName())
-    node = _in_colours(name, "difference", slicer.vtkMRMLColorTableNode.Iron, image, loaded, added)
-    set_window(node, 3.0, 1.5)
-    return node
+    iron = slicer.vtkMRMLColorTableNode.Iron
+    return _in_colours(name, "difference", iron, image, loaded, added, window=(3.0, 1.5))
 
 
 def _in_colours(
-    name: str, output: str, color: int, image: Any, loaded: Loaded, added: Added
+    name: str,
+    output: str,
+    color: int,
+    image: Any,
+    loaded: Loaded,
+    added: Added,
+    window: tuple[float, float] = (1.0, 0.5),
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """A map from 0 to 1. color: type of a table that Slicer has."""
-    node = add_scan(name, loaded.arrays[output], place_of(loaded, output, image), added)
-    set_window(node, 1.0, 0.5)
+    """A map, from 0 to 1 as the window says. color: type of a table that Slicer has."""
+    node = add_scan(name, loaded.arrays[output], place_of(loaded, output, image), added, window=window)
     if node.GetDisplayNode() is not None:
         node.GetDisplayNode().SetAndObserveColorNodeID(slicer.vtkMRMLColorLogic.GetColorTableNodeID(color))
     return node

@@ -9,6 +9,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 from SynthRegLib.phantom import make_phantom
+from SynthRegLib.samples import add_image
 from SynthRegLib.work import finished
 
 NAME = "SynthHealthyHead"
@@ -45,9 +46,9 @@ def make_sick_head(voxel_mm: float = 2.0) -> SickHead:
 
 def add_sick_head(head: SickHead) -> Generator[None, None, SampleNodes]:
     """A step a node."""
-    scan = _volume(head.scan, head.scan_affine, _("Sample T2 with a lesion"), (620.0, 310.0))
+    scan = add_image(head.scan, head.scan_affine, _("Sample T2 with a lesion"), (620.0, 310.0))
     yield
-    return SampleNodes(scan, _volume(head.reference, head.reference_affine, _("Sample reference T1"), (480.0, 260.0)))
+    return SampleNodes(scan, add_image(head.reference, head.reference_affine, _("Sample reference T1"), (480.0, 260.0)))
 
 
 def register_sample(icon: str) -> None:
@@ -61,12 +62,3 @@ def register_sample(icon: str) -> None:
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="SynthReg", sampleName=NAME, thumbnailFileName=icon, customDownloader=nodes
     )
-
-
-def _volume(values: np.ndarray, affine: np.ndarray, name: str, window: tuple[float, float]):
-    node = slicer.util.addVolumeFromArray(np.ascontiguousarray(values.T), affine, name)
-    node.CreateDefaultDisplayNodes()
-    if node.GetDisplayNode() is not None:
-        node.GetDisplayNode().SetAutoWindowLevel(False)
-        node.GetDisplayNode().SetWindowLevel(*window)
-    return node

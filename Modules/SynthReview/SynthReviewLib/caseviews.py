@@ -12,10 +12,10 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from SynthRegLib.display import set_window
 
 from SlicerSynthReg.reading.question import StudyError
 from SlicerSynthReg.reading.windows import Window
-from SynthReviewLib.windows import set_window
 
 _ONE, _TWO = 7301, 7302
 _SAME_MM = 5.0

@@ -6,13 +6,14 @@ from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
+from SynthRegLib.display import set_window
 from SynthRegLib.review import Mode, SynthReviewParameterNode
 
 from SlicerSynthReg.reading.windows import PRESETS
 from SynthReviewLib.comparison import Comparison
 from SynthReviewLib.probetable import ProbeTable
 from SynthReviewLib.shortcuts import Shortcuts
-from SynthReviewLib.windows import from_image, preset_labels, set_window
+from SynthReviewLib.windows import from_image, preset_labels
 
 _ROWS = {
     Mode.FADE: ("opacity",),

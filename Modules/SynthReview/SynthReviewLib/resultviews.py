@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import slicer
+from SynthRegLib.display import set_window
 from SynthRegLib.review import Mode, show
 
 from SlicerSynthReg.report.quality import Place
 from SlicerSynthReg.workspace import read_seal
-from SynthReviewLib.windows import set_window
 
 _IMAGES = ("moved", "image", "synthetic", "healthy", "target")
 _JACOBIAN_WINDOW = (2.0, 1.0)

@@ -8,6 +8,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
+from SynthRegLib.display import set_window
 
 
 def preset_labels() -> dict[str, str]:
@@ -21,13 +22,6 @@ def preset_labels() -> dict[str, str]:
         "abdomen": _("CT abdomen"),
         "bone": _("CT bone"),
     }
-
-
-def set_window(volume: slicer.vtkMRMLScalarVolumeNode | None, window: float, level: float) -> None:
-    display = volume.GetDisplayNode() if volume is not None else None
-    if display is not None:
-        display.SetAutoWindowLevel(False)
-        display.SetWindowLevel(window, level)
 
 
 def window_of(volume: slicer.vtkMRMLScalarVolumeNode) -> tuple[float, float]:
