@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from SlicerSynthReg.methods.neuralizer.model import Neuralizer
+from SlicerSynthReg.methods.neuralizer.model import Encoded, Neuralizer
 from SlicerSynthReg.space.sampling import sample
 from SlicerSynthReg.synth import draw
 
@@ -53,7 +53,8 @@ def answer_volume(
     """x (C, I, J, K) in [0, 1] -> (L, I, J, K) in [0, 1], on the examples' grid; L as in the examples.
 
     Where no example shows a class in a slice, the answer is 0 without asking. Memory does not grow with the number of
-    slices asked. All examples have the same C and L as the target.
+    slices asked. All examples have the same C and L as the target. A one-way network encodes each slice of the examples
+    once, whichever slices of the target ask for it.
     """
     classes = examples[0].y.shape[0]
     total = torch.zeros(classes, *x.shape[1:])
@@ -62,36 +63,81 @@ def answer_volume(
         turned = [Example(e.x.movedim(1 + axis, 1), e.y.movedim(1 + axis, 1)) for e in examples]
         target = x.movedim(1 + axis, 1)
         answers = total.movedim(1 + axis, 1)
+        memory = SliceMemory(model, turned, config) if model.config.one_way else None
         for n in range(target.shape[1]):
-            answers[:, n] += _answer_slice(model, target, turned, n, config) / len(config.planes)
+            answers[:, n] += _answer_slice(model, target, turned, n, config, memory) / len(config.planes)
             asked += 1
             progress(asked / count)
     return total
 
 
 def _answer_slice(
-    model: Neuralizer, x: torch.Tensor, examples: Sequence[Example], n: int, config: AskConfig
+    model: Neuralizer,
+    x: torch.Tensor,
+    examples: Sequence[Example],
+    n: int,
+    config: AskConfig,
+    memory: SliceMemory | None,
 ) -> torch.Tensor:
     """(L, H, W) for slice `n` of the first spatial axis."""
     device = next(model.parameters()).device
     out = torch.zeros(examples[0].y.shape[0], *x.shape[2:])
-    context = slice_context(examples, n, config)
-    shown = [c for c in range(out.shape[0]) if bool((context[1][:, c] != 0).any())]
-    question = slice_input(x, n, config)[None]
+    near = torch.stack([e.y[:, place] for place in places(examples, n, config) for e in examples])
+    shown = [c for c in range(out.shape[0]) if bool((near[:, c] != 0).any())]
+    question = slice_input(x, n, config)[None].to(device)
     for start in range(0, len(shown), config.at_once):
         part = shown[start : start + config.at_once]
-        pairs = torch.stack([torch.cat([context[0], context[1][:, c : c + 1]], 1) for c in part])
         given = question.expand(len(part), -1, -1, -1)
-        answer = ask(model, given.to(device), pairs.to(device), config.at_once)
+        if memory is not None:
+            answer = model.answer(given, memory.of(n, part))
+        else:
+            answer = model(given, pairs_of(*slice_context(examples, n, config), part).to(device))
         out[part] = answer[:, 0].clamp(0, 1).cpu()
     return out
 
 
-def ask(model: Neuralizer, x: torch.Tensor, context: torch.Tensor, at_once: int) -> torch.Tensor:
-    """The model's answer; the examples of a one-way network pass through it a few at a time."""
-    if model.config.one_way:
-        return model.answer(x, model.encode(context, max(at_once, len(x))))
-    return model(x, context)
+class SliceMemory:
+    """What a one-way network remembers of the examples' slices (first spatial axis): each is encoded once a class and
+    kept until the slices asked have passed it. An encoding is a mean over examples, so that of several slices is the
+    mean of theirs."""
+
+    def __init__(self, model: Neuralizer, examples: Sequence[Example], config: AskConfig) -> None:
+        self._model, self._examples, self._config = model, examples, config
+        self._known: dict[tuple[int, int], Encoded] = {}
+
+    def of(self, n: int, classes: Sequence[int]) -> Encoded:
+        """What `slice_context` gives for slice `n`, encoded: a batch element a class. Asked in order of `n`."""
+        near = places(self._examples, n, self._config)
+        self._known = {key: value for key, value in self._known.items() if key[0] >= near[0]}
+        for place in near:
+            new = [c for c in classes if (place, c) not in self._known]
+            if new:
+                encoded = self._encode(*_slices(self._examples, place, self._config), new)
+                self._known.update({(place, c): encoded.rows(row, row + 1) for row, c in enumerate(new)})
+        parts = [Encoded.stacked([self._known[place, c] for c in classes]) for place in near]
+        counts = [len(self._examples)] * len(near)
+        missing = self._config.size - sum(counts)
+        if missing > 0:
+            x, y = slice_context(self._examples, n, self._config)
+            parts.append(self._encode(x[-missing:], y[-missing:], classes))
+            counts.append(missing)
+        return Encoded.pooled(parts, counts)
+
+    def _encode(self, x: torch.Tensor, y: torch.Tensor, classes: Sequence[int]) -> Encoded:
+        device = next(self._model.parameters()).device
+        at_once = max(self._config.at_once, len(classes))
+        return self._model.encode(pairs_of(x, y, classes).to(device), at_once)
+
+
+def pairs_of(x: torch.Tensor, y: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
+    """Inputs (N, 3, H, W) and answers (N, L, H, W) -> (len(classes), N, 4, H, W), as the network takes its examples."""
+    return torch.stack([torch.cat([x, y[:, c : c + 1]], 1) for c in classes])
+
+
+def places(examples: Sequence[Example], n: int, config: AskConfig) -> list[int]:
+    """Slices of the examples that slice `n` is asked with."""
+    last = examples[0].x.shape[1] - 1
+    return [n + step for step in range(-config.spread, config.spread + 1) if 0 <= n + step <= last]
 
 
 def slice_input(x: torch.Tensor, n: int, config: AskConfig) -> torch.Tensor:
@@ -105,11 +151,13 @@ def slice_input(x: torch.Tensor, n: int, config: AskConfig) -> torch.Tensor:
 
 def slice_context(examples: Sequence[Example], n: int, config: AskConfig) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs (N, 3, H, W) and answers (N, L, H, W) of the examples at slice `n`, N at least `size`."""
-    last = examples[0].x.shape[1] - 1
-    places = [n + step for step in range(-config.spread, config.spread + 1) if 0 <= n + step <= last]
-    x = torch.stack([slice_input(e.x, at, config) for at in places for e in examples])
-    y = torch.stack([e.y[:, at] for at in places for e in examples])
+    x, y = (torch.cat(both) for both in zip(*(_slices(examples, at, config) for at in places(examples, n, config))))
     return bootstrapped(x, y, config, torch.Generator().manual_seed(config.seed * 100_003 + n))
+
+
+def _slices(examples: Sequence[Example], n: int, config: AskConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and answers of the examples at slice `n` alone."""
+    return torch.stack([slice_input(e.x, n, config) for e in examples]), torch.stack([e.y[:, n] for e in examples])
 
 
 def bootstrapped(

@@ -10,7 +10,7 @@ examples, in as many parts as memory asks for, and `answer` alone runs for each 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,18 @@ class Encoded:
     def rows(self, start: int, end: int) -> Encoded:
         """Those of batch elements start..end-1."""
         return Encoded(tuple(mean[start:end] for mean in self.means), self.shape)
+
+    @staticmethod
+    def stacked(parts: Sequence[Encoded]) -> Encoded:
+        """The batch elements of all parts, one after the other."""
+        return Encoded(tuple(torch.cat(means) for means in zip(*(part.means for part in parts))), parts[0].shape)
+
+    @staticmethod
+    def pooled(parts: Sequence[Encoded], counts: Sequence[int]) -> Encoded:
+        """Of all examples together, of which each part has `counts`: a mean of means."""
+        shares = [count / sum(counts) for count in counts]
+        blocks = zip(*(part.means for part in parts))
+        return Encoded(tuple(torch.stack([s * m for s, m in zip(shares, ms)]).sum(0) for ms in blocks), parts[0].shape)
 
 
 class Neuralizer(nn.Module):

@@ -10,6 +10,7 @@ from SlicerSynthReg.methods.neuralizer.examples import (
     Example,
     answer_volume,
     bootstrapped,
+    pairs_of,
     roughness,
     slice_context,
     slice_input,
@@ -54,6 +55,29 @@ def test_classes_in_one_batch_are_answered_as_each_alone(one_way):
         together = answer_volume(network, known[1].x, known, config)
         alone = answer_volume(network, known[1].x, [Example(e.x, e.y[2:3]) for e in known], config)
     assert torch.allclose(together[2], alone[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [4, 7])
+def test_examples_encoded_slice_by_slice_are_those_of_the_whole_context(size, monkeypatch):
+    """size: 7 has moved copies among them, and the first and last slice have fewer neighbours."""
+    torch.manual_seed(0)
+    network = Neuralizer(NeuralizerConfig(width=4, stages=2, one_way=True)).eval()
+    encoded, encode = [], network.encode
+
+    def counting(context, at_once):
+        encoded.append(tuple(context.shape[:2]))
+        return encode(context, at_once)
+
+    monkeypatch.setattr(network, "encode", counting)
+    known = examples(2)
+    config = AskConfig(planes=(0,), size=size, spread=1)
+    with torch.no_grad():
+        answer = answer_volume(network, known[1].x, known, config)
+        for n in range(6):
+            context = pairs_of(*slice_context(known, n, config), [0, 1])
+            plain = network.answer(slice_input(known[1].x, n, config)[None].expand(2, -1, -1, -1), encode(context))
+            assert torch.allclose(answer[:, n], plain[:, 0].clamp(0, 1), atol=1e-5)
+    assert encoded.count((2, 2)) == 6, "each slice once, for two classes and two examples"
 
 
 def test_a_class_that_no_example_shows_in_a_slice_is_not_found_there():
