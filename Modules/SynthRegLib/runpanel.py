@@ -12,12 +12,11 @@ from typing import Any, Callable
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
-from slicer.util import VTKObservationMixin
 
 from SlicerSynthReg.request import RequestError
 from SynthRegLib import install
 from SynthRegLib.background import Background
+from SynthRegLib.boundpanel import BoundPanel
 from SynthRegLib.job import Job, Listener
 from SynthRegLib.resultview import ResultView
 
@@ -25,8 +24,8 @@ Start = Callable[[Listener], Job]
 Present = Callable[[Any], str]
 
 
-class RunPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Binds a panel to its parameter node and shows what the job says; the module's widget says the rest.
+class RunPanel(BoundPanel):
+    """Shows what the job says; the module's widget says the rest.
 
     sections: object names of what cannot be used during a run. actions: of buttons beside Apply that start a run too,
     disabled as Apply is.
@@ -67,12 +66,7 @@ class RunPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Further widgets to be enabled, named or hidden; the parameter node is there."""
 
     def __init__(self, parent=None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic = None
-        self._parameterNode = None
-        self._guiTag = None
-        self._entered = False
+        BoundPanel.__init__(self, parent)
         self._job = None
         self._jobNodes: list[slicer.vtkMRMLNode] = []
         self._sample = self._result = None
@@ -81,50 +75,23 @@ class RunPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._stopReason = ""
 
     def setup(self) -> None:
-        ScriptedLoadableModuleWidget.setup(self)
-        panel = slicer.util.loadUI(self.resourcePath(f"UI/{self.moduleName}.ui"))
-        self.layout.addWidget(panel)
-        self.ui = slicer.util.childWidgetVariables(panel)
-        panel.setMRMLScene(slicer.mrmlScene)
-        self.logic = self.makeLogic()
-        scene = slicer.vtkMRMLScene
-        self.addObserver(slicer.mrmlScene, scene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, scene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, scene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
+        BoundPanel.setup(self)
+        removed = slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent
+        self.addObserver(slicer.mrmlScene, removed, self.onNodeAboutToBeRemoved)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.sampleButton.connect("clicked(bool)", self.onSampleButton)
         self._result = ResultView(self.ui)
-        slicer.app.connect("aboutToQuit()", self.onAboutToQuit)
         self.ui.progressBar.hide()
         self.initializeParameterNode()
 
-    def cleanup(self) -> None:
-        """The panel goes away: at application exit, or for a reload."""
-        slicer.app.disconnect("aboutToQuit()", self.onAboutToQuit)
-        self._abandon()
-        self.setParameterNode(None)
-        self.removeObservers()
-
-    def enter(self) -> None:
-        self._entered = True
-        self.initializeParameterNode()
-
-    def exit(self) -> None:
-        self._entered = False
-        self.setParameterNode(None)
-
-    def onAboutToQuit(self) -> None:
-        self._abandon()
-
     def onSceneStartClose(self, caller, event) -> None:
-        self._abandon()
+        self.stopWork()
         self._result.forget()
-        self.setParameterNode(None)
+        BoundPanel.onSceneStartClose(self, caller, event)
 
     def onSceneEndClose(self, caller, event) -> None:
         self._said = ""
-        if self._entered:
-            self.initializeParameterNode()
+        BoundPanel.onSceneEndClose(self, caller, event)
         self._show()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
@@ -137,17 +104,9 @@ class RunPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._result.forget_if_of(node):
             self._show()
 
-    def initializeParameterNode(self) -> None:
-        self.setParameterNode(self.logic.getParameterNode())
-
     def setParameterNode(self, parameterNode) -> None:
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterChanged)
-        self._parameterNode = parameterNode
+        BoundPanel.setParameterNode(self, parameterNode)
         if parameterNode is not None:
-            self._guiTag = parameterNode.connectGui(self.ui)
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterChanged)
             self._show()
 
     def onParameterChanged(self, caller=None, event=None) -> None:
@@ -210,8 +169,7 @@ class RunPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.presentSample(nodes)
         self._show()
 
-    def _abandon(self) -> None:
-        """Stop everything without a word: whoever could hear it is going away."""
+    def stopWork(self) -> None:
         for running in (self._job, self._sample):
             if running is not None:
                 running.abandon()

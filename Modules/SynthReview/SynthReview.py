@@ -8,9 +8,8 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
+from SynthRegLib.boundpanel import BoundPanel
 from SynthRegLib.phantom import make_phantom
 from SynthRegLib.review import Mode, SynthReviewParameterNode, show
 from SynthRegLib.samples import add_sample
@@ -36,63 +35,37 @@ class SynthReviewLogic(ScriptedLoadableModuleLogic):
         return SynthReviewParameterNode(super().getParameterNode())
 
 
-class SynthReviewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class SynthReviewWidget(BoundPanel):
     """Hands the parameter node to the three parts, and tells them when the scene changes or the module is left."""
 
     def __init__(self, parent=None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic = None
-        self._parameterNode = None
-        self._guiTag = None
-        self._entered = False
+        BoundPanel.__init__(self, parent)
         self._compare = self._reading = self._quality = None
 
     def setup(self) -> None:
-        ScriptedLoadableModuleWidget.setup(self)
-        panel = slicer.util.loadUI(self.resourcePath("UI/SynthReview.ui"))
-        self.layout.addWidget(panel)
-        self.ui = slicer.util.childWidgetVariables(panel)
-        panel.setMRMLScene(slicer.mrmlScene)
-        self.logic = SynthReviewLogic()
+        BoundPanel.setup(self)
         self._compare = ComparePanel(self.ui)
         self._reading = ReadingPanel(self.ui, self.onReadingChanged)
         self._quality = QualityPanel(self.ui)
         scene = slicer.vtkMRMLScene
-        self.addObserver(slicer.mrmlScene, scene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, scene.EndCloseEvent, self.onSceneEndClose)
         for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self.onNodesChanged)
-        slicer.app.connect("aboutToQuit()", self.onAboutToQuit)
         self.initializeParameterNode()
 
-    def cleanup(self) -> None:
-        """The panel goes away: at application exit, or for a reload."""
-        slicer.app.disconnect("aboutToQuit()", self.onAboutToQuit)
-        self.setParameterNode(None)
+    def makeLogic(self):
+        return SynthReviewLogic()
+
+    def stopWork(self) -> None:
         self._reading.stop()
         self._quality.stop()
-        self.removeObservers()
-
-    def enter(self) -> None:
-        self._entered = True
-        self.initializeParameterNode()
 
     def exit(self) -> None:
-        self._entered = False
         self._reading.pause()
-        self.setParameterNode(None)
-
-    def onAboutToQuit(self) -> None:
-        self._reading.stop()
+        BoundPanel.exit(self)
 
     def onSceneStartClose(self, caller, event) -> None:
         self._reading.pause()
-        self.setParameterNode(None)
-
-    def onSceneEndClose(self, caller, event) -> None:
-        if self._entered:
-            self.initializeParameterNode()
+        BoundPanel.onSceneStartClose(self, caller, event)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodesChanged(self, caller, event, node) -> None:
@@ -110,16 +83,10 @@ class SynthReviewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def initializeParameterNode(self) -> None:
         if not self._reading.isReading:
-            self.setParameterNode(self.logic.getParameterNode())
+            BoundPanel.initializeParameterNode(self)
 
     def setParameterNode(self, parameterNode) -> None:
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterChanged)
-        self._parameterNode = parameterNode
-        if parameterNode is not None:
-            self._guiTag = parameterNode.connectGui(self.ui)
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterChanged)
+        BoundPanel.setParameterNode(self, parameterNode)
         self._compare.show(parameterNode if self._entered else None)
 
     def onParameterChanged(self, caller=None, event=None) -> None:
