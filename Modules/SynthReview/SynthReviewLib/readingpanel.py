@@ -243,12 +243,12 @@ class ReadingPanel:
         ui.readingProgress.value = len(reading.answers)
         if item is None:
             ui.caseLabel.text = _("All {count} cases are read.").format(count=len(reading.items))
-            ui.answerNote.text = ""
+        elif correcting:
+            ui.caseLabel.text = _("{case} again: answer anew, and say why").format(case=item.label)
         else:
             ui.caseLabel.text = _("{case} of {count}").format(case=item.label, count=len(reading.items))
-            ui.answerNote.text = _("Paused: the case is hidden and the clock stands still.") if waiting else ""
-        if correcting:
-            ui.caseLabel.text = _("{case} again: answer anew, and say why").format(case=item.label)
+        hidden = item is not None and waiting
+        ui.answerNote.text = _("Paused: the case is hidden and the clock stands still.") if hidden else ""
         ui.nextCaseButton.text = _("Save the correction") if correcting else _("Save and next")
         ui.nextCaseButton.enabled = item is not None and not waiting
         ui.pauseButton.text = _("Drop the correction") if correcting else _("Go on") if waiting else _("Pause")
