@@ -75,7 +75,7 @@ def test_a_model_is_trained_finished_early_and_applied(panel, ready, models, sho
 
 
 def test_a_cancelled_training_goes_on_when_it_is_started_again(panel, ready, models):
-    panel.set_value("minutesBox", 0.4)
+    panel.set_value("minutesBox", 1.5)
     panel.click("tuneButton")
     panel.wait_until(lambda: panel.widget._tune._course.scores, 300)
     checked = panel.widget._tune._course.scores[-1][0]
