@@ -9,6 +9,9 @@ from slicer.i18n import tr as _
 
 from SynthRegLib.checks import fault_of_image, fault_of_labels, fault_of_parent
 
+FEWEST_PAIRS = 3
+"""Landmark pairs that tell how a body lies."""
+
 
 @dataclass(frozen=True)
 class RegistrationNodes:
@@ -54,6 +57,23 @@ def fault(nodes: RegistrationNodes) -> str:
         if found:
             return found
     return _fault_of_landmarks(nodes)
+
+
+def fault_of_landmark_start(nodes: RegistrationNodes) -> str:
+    """Whether the landmark pairs can be where the search begins; "" when they can."""
+    if nodes.initial_transform is not None:
+        return _(
+            "Found {name} to start from beside the start from the landmarks, expected one of them. Choose None under "
+            "Start from, or uncheck the landmarks."
+        ).format(name=nodes.initial_transform.GetName())
+    lists = nodes.fixed_landmarks, nodes.moving_landmarks
+    count = 0 if None in lists else lists[0].GetNumberOfDefinedControlPoints()
+    if count < FEWEST_PAIRS:
+        return _(
+            "Found {count} landmark pairs to start from, expected at least {fewest}, not in a line. Choose the fixed "
+            "and the moving landmarks, place further pairs, or start without them."
+        ).format(count=count, fewest=FEWEST_PAIRS)
+    return ""
 
 
 def _fault_of(role: str, node: slicer.vtkMRMLNode) -> str:

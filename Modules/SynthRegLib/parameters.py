@@ -33,6 +33,7 @@ class SynthRegisterParameterNode:
     fixedLandmarks: slicer.vtkMRMLMarkupsFiducialNode
     movingLandmarks: slicer.vtkMRMLMarkupsFiducialNode
     initialTransform: _Transform
+    landmarkStart: bool = False
     preset: Preset = Preset.BRAIN_ACCURATE
     smoothness: Annotated[float, WithinRange(0.2, 5.0)] = 1.0
     device: Device = Device.AUTO
@@ -52,7 +53,15 @@ NODE_NAMES = {
     "initial_transform": "initialTransform",
 }
 """Field of RegistrationNodes -> field of the parameter node."""
-_SETTING_NAMES = ("preset", "smoothness", "device", "inverse", "jacobian")
+_SETTING_NAMES = {
+    "preset": "preset",
+    "landmark_start": "landmarkStart",
+    "smoothness": "smoothness",
+    "device": "device",
+    "inverse": "inverse",
+    "jacobian": "jacobian",
+}
+"""Field of Settings -> field of the parameter node."""
 
 
 def nodes_of(parameters: SynthRegisterParameterNode) -> RegistrationNodes:
@@ -60,4 +69,4 @@ def nodes_of(parameters: SynthRegisterParameterNode) -> RegistrationNodes:
 
 
 def settings_of(parameters: SynthRegisterParameterNode) -> Settings:
-    return Settings(**{name: getattr(parameters, name) for name in _SETTING_NAMES})
+    return Settings(**{field: getattr(parameters, name) for field, name in _SETTING_NAMES.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable
 
 from SlicerSynthReg.request import Progress, Request, RequestError, Result, silent
-from SynthRegLib.inputs import RegistrationNodes, fault, missing
+from SynthRegLib.inputs import RegistrationNodes, fault, fault_of_landmark_start, missing
 from SynthRegLib.job import Work
 from SynthRegLib.registered import Registered, load, place
 from SynthRegLib.scene import write_scene
@@ -13,11 +13,17 @@ from SynthRegLib.settings import Settings
 from SynthRegLib.work import at_once, nodes_work
 
 
+def wrong(nodes: RegistrationNodes, settings: Settings) -> str:
+    """What is missing, or wrong with what is chosen; "" when it can be registered as far as can be told at a glance."""
+    found = missing(nodes) or fault(nodes)
+    return found or (fault_of_landmark_start(nodes) if settings.landmark_start else "")
+
+
 def work_for(nodes: RegistrationNodes, settings: Settings) -> Work:
     """What a Job does. Raises RequestError when the nodes cannot be registered as they are."""
-    wrong = missing(nodes) or fault(nodes)
-    if wrong:
-        raise RequestError(wrong)
+    found = wrong(nodes, settings)
+    if found:
+        raise RequestError(found)
     return nodes_work(
         "register_nodes",
         lambda folder: write_scene(nodes, folder),

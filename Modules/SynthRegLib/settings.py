@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +18,19 @@ class Preset(enum.Enum):
 
     BRAIN_ACCURATE = "brain, accurate"
     BRAIN_FAST = "brain, fast"
+    FOLLOW_UP = "follow-up"
+    CT = "ct"
+    MR_CT = "mr-ct"
     ANY_ANATOMY = "any anatomy"
     AFFINE = "affine only"
 
     def label(self) -> str:
         return {
-            Preset.BRAIN_ACCURATE: _("Brain, accurate"),
-            Preset.BRAIN_FAST: _("Brain, fast"),
+            Preset.BRAIN_ACCURATE: _("Brain MR of any contrast, accurate"),
+            Preset.BRAIN_FAST: _("Brain MR of any contrast, fast"),
+            Preset.FOLLOW_UP: _("Brain with a tumour, follow-up"),
+            Preset.CT: _("Chest or abdomen, CT to CT"),
+            Preset.MR_CT: _("MR and CT of one patient"),
             Preset.ANY_ANATOMY: _("Any anatomy (no network)"),
             Preset.AFFINE: _("Affine only: shift, turn, stretch"),
         }[self]
@@ -42,11 +49,25 @@ class Device(enum.Enum):
         }[self]
 
 
+_ASKED: Mapping[Preset, Mapping[str, Any]] = {
+    Preset.BRAIN_ACCURATE: {},
+    Preset.BRAIN_FAST: {"preset": "fast"},
+    Preset.FOLLOW_UP: {"through_healthy": "both"},
+    Preset.CT: {"anatomy": "ct", "model": "none"},
+    Preset.MR_CT: {"anatomy": "mr-ct", "model": "none"},
+    Preset.ANY_ANATOMY: {"model": "none"},
+    Preset.AFFINE: {"affine_only": True},
+}
+"""What a preset means to the backend."""
+
+
 @dataclass(frozen=True)
 class Settings:
-    """smoothness: 1 is the default, more is smoother. inverse, jacobian: whether these nodes are made as well."""
+    """landmark_start: whether the landmark pairs are where the search begins. smoothness: 1 is the default, more is
+    smoother. inverse, jacobian: whether these nodes are made as well."""
 
     preset: Preset = Preset.BRAIN_ACCURATE
+    landmark_start: bool = False
     smoothness: float = 1.0
     device: Device = Device.AUTO
     inverse: bool = True
@@ -55,13 +76,9 @@ class Settings:
     def parameters(self) -> dict[str, Any]:
         """Of a register request."""
         chosen: dict[str, Any] = {"regularization": float(self.smoothness), "device": self.device.value}
-        if self.preset is Preset.BRAIN_FAST:
-            chosen["preset"] = "fast"
-        if self.preset is Preset.ANY_ANATOMY:
-            chosen["model"] = "none"
-        if self.preset is Preset.AFFINE:
-            chosen["affine_only"] = True
-        return chosen
+        if self.landmark_start:
+            chosen["landmark_start"] = True
+        return {**chosen, **_ASKED[self.preset]}
 
     def wanted(self) -> tuple[str, ...]:
         """Names of the arrays that become nodes."""
@@ -75,7 +92,22 @@ BRAIN_MODEL = "synthmorph-brains"
 
 def model_note(preset: Preset) -> str:
     """What will compare the images, and what it was trained on."""
-    if preset is Preset.ANY_ANATOMY or BRAIN_MODEL not in available():
-        absent = _("The brain network is not installed. ") if preset is not Preset.ANY_ANATOMY else ""
-        return absent + _("Images are compared by their local structure, without a network.")
-    return network_note(read_card(BRAIN_MODEL))
+    plain = _("Images are compared by their local structure, without a network.")
+    if preset is Preset.CT:
+        return plain + _(" Both images must be CT, in Hounsfield units.")
+    if preset is Preset.MR_CT:
+        return plain + _(" The same part of the same body in both; the contrast may differ.")
+    if preset is Preset.ANY_ANATOMY:
+        return plain
+    if BRAIN_MODEL not in available():
+        return _("The brain network is not installed. ") + plain
+    note = network_note(read_card(BRAIN_MODEL))
+    if preset is Preset.FOLLOW_UP:
+        note = (
+            _(
+                "What is abnormal in either scan gives way to a healthy reconstruction while they are aligned, so that "
+                "it pulls on nothing; the moving scan itself is moved. Takes longer. "
+            )
+            + note
+        )
+    return note

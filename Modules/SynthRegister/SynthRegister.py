@@ -11,12 +11,13 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleTest,
 )
 from SynthRegLib import display, install
-from SynthRegLib.inputs import RegistrationNodes, fault, missing
+from SynthRegLib.inputs import RegistrationNodes, missing
 from SynthRegLib.job import Job, Listener
+from SynthRegLib.movealong import MoveAlong
 from SynthRegLib.parameters import NODE_NAMES, SynthRegisterParameterNode, nodes_of, settings_of
 from SynthRegLib.phantom import make_phantom
 from SynthRegLib.registered import Registered
-from SynthRegLib.registration import register, work_for
+from SynthRegLib.registration import register, work_for, wrong
 from SynthRegLib.resultview import Shown
 from SynthRegLib.runpanel import RunPanel
 from SynthRegLib.samples import add_sample, register_sample
@@ -79,19 +80,37 @@ class SynthRegisterLogic(ScriptedLoadableModuleLogic):
 
 
 class SynthRegisterWidget(RunPanel):
-    """Two images, guides and settings in; the moved image and its transforms shown."""
+    """Two images, guides and settings in; the moved image and its transforms shown, and what else is to be moved."""
 
     sections = ("imagesCollapsibleButton", "guidesCollapsibleButton", "settingsCollapsibleButton")
 
+    def __init__(self, parent=None) -> None:
+        RunPanel.__init__(self, parent)
+        self._along = None
+
+    def setup(self) -> None:
+        RunPanel.setup(self)
+        for event in (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent):
+            self.addObserver(slicer.mrmlScene, event, self.onNodesChanged)
+
     def makeLogic(self):
+        """The list of what moves along is made here, as the parameter node is bound right after."""
+        self._along = MoveAlong(self.ui)
         return SynthRegisterLogic()
+
+    def onSceneStartClose(self, caller, event) -> None:
+        self._along.forget()
+        RunPanel.onSceneStartClose(self, caller, event)
+
+    def onNodesChanged(self, caller, event) -> None:
+        if not slicer.mrmlScene.IsClosing():
+            self._along.refresh(self._job is not None)
 
     def given(self):
         return nodes_of(self._parameterNode).given()
 
     def wrong(self):
-        nodes = nodes_of(self._parameterNode)
-        return missing(nodes) or fault(nodes)
+        return wrong(nodes_of(self._parameterNode), settings_of(self._parameterNode))
 
     def begin(self, listener):
         return self.logic.start(nodes_of(self._parameterNode), settings_of(self._parameterNode), listener)
@@ -100,6 +119,10 @@ class SynthRegisterWidget(RunPanel):
         found = registered
         fixed = found.moved.GetNodeReference("SynthReg.fixed")
         text = summary(found.report, found.warnings)
+        made = (found.moved, found.jacobian, found.moved_labels, found.moved_landmarks)
+        chosen = nodes_of(self.logic.getParameterNode()).given()
+        stays = [fixed, *filter(None, made), *(node for role, node in chosen.items() if role.startswith("fixed"))]
+        self._along.offer(found.forward, found.moved.GetNodeReference("SynthReg.moving"), stays)
         self._result.show(Shown(fixed, found.moved, text, found.page, found.forward, found.moved_labels))
         return _("Done: {name} is in the scene.").format(name=found.moved.GetName())
 
@@ -113,6 +136,7 @@ class SynthRegisterWidget(RunPanel):
 
     def update(self, running):
         self.ui.modelLabel.text = model_note(self._parameterNode.preset)
+        self._along.refresh(running)
 
 
 class SynthRegisterTest(ScriptedLoadableModuleTest):

@@ -106,6 +106,9 @@ def test_presets_reach_the_backend_as_its_own_parameters(pair):
         (Preset.BRAIN_FAST, {"preset": "fast", "model": None, "affine_only": False}),
         (Preset.ANY_ANATOMY, {"preset": "accurate", "model": "none", "affine_only": False}),
         (Preset.AFFINE, {"preset": "accurate", "model": None, "affine_only": True}),
+        (Preset.CT, {"anatomy": "ct", "model": "none", "through_healthy": "none"}),
+        (Preset.MR_CT, {"anatomy": "mr-ct", "model": "none", "through_healthy": "none"}),
+        (Preset.FOLLOW_UP, {"anatomy": "auto", "model": None, "through_healthy": "both"}),
     ):
         settings = Settings(preset=preset, smoothness=2.0)
         registered = register(RegistrationNodes(*pair), settings, running(known_map()))

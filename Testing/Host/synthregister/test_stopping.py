@@ -131,7 +131,7 @@ def test_what_goes_wrong_in_the_worker_is_said(panel, pair, monkeypatch, manner,
     text = panel.text("statusLabel")
     assert text.startswith("Found") and said in text and "expected" in text
     panel.wait_until(lambda: (node_ids(), folders()) == before, 5)
-    panel.choose("presetBox", "Brain, fast")
+    panel.choose("presetBox", "Brain MR of any contrast, fast")
     assert panel.text("statusLabel") == "Ready: press Apply."
 
 

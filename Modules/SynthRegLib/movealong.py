@@ -1,0 +1,85 @@
+"""What lies where the moving image lies goes along with it: scans, segmentations, markups, models, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import qt
+import slicer
+
+_KINDS = (
+    "vtkMRMLScalarVolumeNode",
+    "vtkMRMLSegmentationNode",
+    "vtkMRMLMarkupsNode",
+    "vtkMRMLModelNode",
+)
+
+
+class MoveAlong:
+    """A list with a check mark a node: checked, it lies under the transform of the last registration; unchecked, where
+    the moving image lay. Nothing is resampled, so nothing is lost.
+
+    ui: has alongList, a QListWidget, and alongLabel.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        self._transform: slicer.vtkMRMLTransformNode | None = None
+        self._home: str | None = None
+        self._stays: set[str] = set()
+        self._filling = False
+        ui.alongList.connect("itemChanged(QListWidgetItem*)", self._on_changed)
+        self.forget()
+
+    def offer(
+        self,
+        transform: slicer.vtkMRMLTransformNode,
+        moving: slicer.vtkMRMLScalarVolumeNode,
+        stays: Iterable[slicer.vtkMRMLNode],
+    ) -> None:
+        """transform: brings what lies where `moving` lies onto the fixed image. stays: what is not offered, the fixed
+        image and the results, as they lie there already."""
+        self._transform, self._home = transform, moving.GetTransformNodeID()
+        self._stays = {node.GetID() for node in stays}
+        self.refresh()
+
+    def forget(self) -> None:
+        self._transform = None
+        self.refresh()
+
+    def refresh(self, running: bool = False) -> None:
+        """The nodes that are there now. running: whether they must stay as they are."""
+        nodes = self._nodes()
+        self._filling = True
+        self._ui.alongList.clear()
+        for node in nodes:
+            item = qt.QListWidgetItem(node.GetName())
+            item.setData(qt.Qt.UserRole, node.GetID())
+            item.setCheckState(qt.Qt.Checked if self._is_along(node) else qt.Qt.Unchecked)
+            self._ui.alongList.addItem(item)
+        self._filling = False
+        self._ui.alongList.enabled = not running
+        for widget in (self._ui.alongLabel, self._ui.alongList):
+            widget.setVisible(bool(nodes))
+
+    def _nodes(self) -> list[slicer.vtkMRMLDisplayableNode]:
+        if self._transform is None or not slicer.mrmlScene.IsNodePresent(self._transform):
+            return []
+        every = {node.GetID(): node for kind in _KINDS for node in slicer.util.getNodesByClass(kind)}
+        return [
+            node
+            for key, node in every.items()
+            if key not in self._stays
+            and not node.GetHideFromEditors()
+            and (self._is_along(node) or node.GetTransformNodeID() == self._home)
+        ]
+
+    def _is_along(self, node: slicer.vtkMRMLDisplayableNode) -> bool:
+        return node.GetTransformNodeID() == self._transform.GetID()
+
+    def _on_changed(self, item: Any) -> None:
+        node = None if self._filling else slicer.mrmlScene.GetNodeByID(item.data(qt.Qt.UserRole))
+        if node is not None:
+            along = item.checkState() == qt.Qt.Checked
+            node.SetAndObserveTransformNodeID(self._transform.GetID() if along else self._home)

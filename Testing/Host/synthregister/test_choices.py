@@ -1,0 +1,158 @@
+"""What can be chosen for a run, and what is done with its result: presets, the landmarks' start, what moves along."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import qt
+import slicer
+from slicerhost import opened, views
+
+from Testing.Host.synthregister.clicking import apply, is_idle
+
+
+@pytest.fixture
+def shots(tmp_path) -> Path:
+    folder = Path(os.environ.get("SYNTHREG_SHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def asked(panel, monkeypatch) -> list[dict]:
+    """The reports of the runs, which tell the parameters and inputs that reached the worker."""
+    reports: list[dict] = []
+    present = panel.widget.present
+    monkeypatch.setattr(panel.widget, "present", lambda result: reports.append(result.report) or present(result))
+    return reports
+
+
+def markups(name: str, count: int):
+    """So many points, in a line for two and all over the image for more."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+    for place in ((-20, -18, -10), (22, -15, -8), (0, 20, 5), (4, 6, 18))[:count]:
+        node.AddControlPoint(*place)
+    return node
+
+
+def run(panel) -> None:
+    apply(panel)
+    panel.wait_until(lambda: is_idle(panel), 120)
+    assert panel.text("statusLabel").startswith("Done"), panel.text("statusLabel")
+
+
+def test_a_preset_says_what_it_is_for_and_reaches_the_worker(panel, pair, asked):
+    offered = [panel["presetBox"].itemText(n) for n in range(panel["presetBox"].count)]
+    assert len(offered) == len(set(offered)) == 7
+    panel.choose("presetBox", "Brain with a tumour, follow-up")
+    assert "gives way to a healthy reconstruction" in panel.text("modelLabel")
+    panel.choose("presetBox", "MR and CT of one patient")
+    assert "the contrast may differ" in panel.text("modelLabel")
+    panel.choose("presetBox", "Chest or abdomen, CT to CT")
+    assert "Hounsfield" in panel.text("modelLabel")
+    run(panel)
+    parameters = asked[-1]["parameters"]
+    assert parameters["anatomy"] == "ct" and parameters["model"] == "none" and not parameters["landmark_start"]
+
+
+def test_the_landmarks_start_asks_for_enough_of_them_and_for_no_other_start(panel, pair, asked):
+    panel.expand("guidesCollapsibleButton")
+    panel.click("landmarkStartCheckBox")
+    assert "Found 0 landmark pairs to start from, expected at least 3" in panel.text("statusLabel")
+    assert not panel.is_enabled("applyButton")
+    for role in ("fixed", "moving"):
+        panel.select(f"{role}LandmarksSelector", markups(f"two {role}", 2))
+    assert "Found 2 landmark pairs" in panel.text("statusLabel")
+    for role in ("fixed", "moving"):
+        panel.select(f"{role}LandmarksSelector", markups(f"four {role}", 4))
+    assert panel.text("statusLabel") == "Ready: press Apply."
+    start = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "near")
+    panel.select("initialTransformSelector", start)
+    assert "Found near to start from beside the start from the landmarks" in panel.text("statusLabel")
+    panel.select("initialTransformSelector", None)
+    run(panel)
+    assert asked[-1]["parameters"]["landmark_start"] is True
+    assert {"fixed_landmarks", "moving_landmarks"} <= set(asked[-1]["inputs"])
+    panel.click("landmarkStartCheckBox")
+    run(panel)
+    assert asked[-1]["parameters"]["landmark_start"] is False
+
+
+def listed(panel) -> dict[str, bool]:
+    """Name of a node that may move along -> whether it is checked."""
+    items = [panel["alongList"].item(n) for n in range(panel["alongList"].count)]
+    return {item.text(): item.checkState() == qt.Qt.Checked for item in items}
+
+
+def check(panel, name: str, on: bool) -> None:
+    [item] = panel["alongList"].findItems(name, qt.Qt.MatchExactly)
+    item.setCheckState(qt.Qt.Checked if on else qt.Qt.Unchecked)
+    panel.settle()
+
+
+def test_what_is_checked_moves_along_and_comes_back(panel, pair, a_volume, a_labelmap, shots):
+    _fixed, moving = pair
+    points, labels = markups("points", 3), a_labelmap("organs")
+    elsewhere = a_volume("elsewhere")
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "other place")
+    elsewhere.SetAndObserveTransformNodeID(other.GetID())
+    assert not panel.is_visible("alongList")
+    run(panel)
+    assert listed(panel) == {"moving": False, "points": False, "organs": False}
+    before = np.array(points.GetNthControlPointPositionWorld(0))
+    for name in ("points", "organs", "moving"):
+        check(panel, name, True)
+    forward = slicer.util.getNode("moving to fixed")
+    assert {node.GetTransformNodeID() for node in (points, labels, moving)} == {forward.GetID()}
+    assert np.linalg.norm(np.array(points.GetNthControlPointPositionWorld(0)) - before) > 3
+    assert all(listed(panel).values())
+    panel.screenshot(shots / "register-along.png")
+    views.screenshot(shots / "register-along-views.png")
+    late = a_volume("late")
+    panel.settle()
+    assert listed(panel)["late"] is False
+    slicer.mrmlScene.RemoveNode(late)
+    panel.settle()
+    assert "late" not in listed(panel)
+    check(panel, "points", False)
+    assert points.GetTransformNodeID() is None and listed(panel)["organs"]
+    np.testing.assert_allclose(points.GetNthControlPointPositionWorld(0), before)
+    slicer.mrmlScene.RemoveNode(forward)
+    panel.settle()
+    assert not panel.is_visible("alongList")
+
+
+def test_landmarks_bring_far_turned_images_together(shots):
+    """The backend's own registration: the moving head is turned by 150 degrees and lies elsewhere."""
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(2.6), -np.sin(2.6)], [np.sin(2.6), np.cos(2.6)]]
+    turn[:3, 3] = (180.0, -60.0, 40.0)
+    with opened("SynthRegister") as panel:
+        from SynthRegLib.phantom import make_phantom
+        from SynthRegLib.samples import add_sample
+        from SynthRegLib.work import finished
+
+        made = make_phantom(5.0)
+        there = made.moving_points @ turn[:3, :3].T + turn[:3, 3]
+        far = dataclasses.replace(made, moving_affine=turn @ made.moving_affine, moving_points=there)
+        nodes = finished(add_sample(far))
+        panel.select("fixedSelector", nodes.fixed)
+        panel.select("movingSelector", nodes.moving)
+        panel.expand("guidesCollapsibleButton")
+        for role in ("fixed", "moving"):
+            panel.select(f"{role}LandmarksSelector", getattr(nodes, f"{role}_landmarks"))
+        panel.click("landmarkStartCheckBox")
+        panel.choose("presetBox", "MR and CT of one patient")
+        panel.screenshot(shots / "register-landmarks.png")
+        panel.click("applyButton")
+        panel.wait_until(lambda: is_idle(panel), 300)
+        assert panel.text("statusLabel").startswith("Done"), panel.text("statusLabel")
+        panel.screenshot(shots / "register-landmarks-done.png")
+        views.screenshot(shots / "register-landmarks-views.png")
+        [line] = [one for one in panel.text("resultLabel").splitlines() if "landmarks" in one]
+        before, after = (float(word) for word in line.split() if word.replace(".", "", 1).isdigit())
+        assert before > 100 and after < 6, line
