@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from SlicerSynthReg.request import Cancelled, Progress, Request, RequestError, Result, Suggestion, silent
+from SlicerSynthReg.request import Cancelled, Figured, Progress, Request, RequestError, Result, Suggestion, silent
 
 WORKER = (sys.executable, "-m", "SlicerSynthReg.worker")
 
@@ -67,7 +67,7 @@ class WorkerClient:
 
     def _tell(self, progress: Progress, event: dict[str, Any]) -> None:
         try:
-            progress(event["fraction"], event["text"])
+            progress(event["fraction"], Figured(event["text"], event["figures"]))
         except BaseException:
             self.kill()
             raise

@@ -12,7 +12,24 @@ from typing import Any, Callable
 
 Progress = Callable[[float, str], None]
 """Called with the share done (0 to 1) and what is being done; raises Cancelled when the run is no longer wanted, and
-FinishNow, to a task that knows it, when it should end early with what it has."""
+FinishNow, to a task that knows it, when it should end early with what it has. The words may be Figured."""
+
+
+class Figured(str):
+    """Words of progress with the figures that they tell, for who draws them; words to everybody else. figures: name ->
+    number, those that are finite."""
+
+    figures: Mapping[str, float]
+
+    def __new__(cls, text: str, figures: Mapping[str, float]) -> Figured:
+        words = super().__new__(cls, text)
+        words.figures = {name: value for name, value in figures.items() if math.isfinite(value)}
+        return words
+
+
+def figures_of(text: str) -> dict[str, float]:
+    """Empty for words without figures."""
+    return dict(text.figures) if isinstance(text, Figured) else {}
 
 
 @dataclass(frozen=True)

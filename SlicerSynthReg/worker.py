@@ -3,11 +3,11 @@
 One JSON object a line on stdin:  {"id": "7", "command": "run", "request": {...}}, {"command": "cancel", "id": "7"},
 {"command": "finish", "id": "7"} (end early with what there is: for tasks that can, others go on), {"command": "ping"},
 {"command": "shutdown"}.
-One JSON object a line on stdout: {"id": "7", "event": ...} with event ready, progress (fraction, text), log (text),
-result (outputs, report, warnings), error (kind "refused" or "cancelled", message, log, suggestion: null, or the
-parameter, value and effect that would help) or pong. Whatever else is printed, by libraries too, goes to stderr. Runs
-keep their order; ping, cancel and finish are heard at once. The process ends with its stdin or its parent, whichever
-goes first: the run under way is cancelled, and its workspace removed.
+One JSON object a line on stdout: {"id": "7", "event": ...} with event ready, progress (fraction, text, figures: name ->
+number), log (text), result (outputs, report, warnings), error (kind "refused" or "cancelled", message, log, suggestion:
+null, or the parameter, value and effect that would help) or pong. Whatever else is printed, by libraries too, goes to
+stderr. Runs keep their order; ping, cancel and finish are heard at once. The process ends with its stdin or its parent,
+whichever goes first: the run under way is cancelled, and its workspace removed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import IO, Any
 
-from SlicerSynthReg.request import Cancelled, FinishNow, Request, RequestError
+from SlicerSynthReg.request import Cancelled, FinishNow, Request, RequestError, figures_of
 from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks.table import TASKS, TaskSpec
 
@@ -99,7 +99,7 @@ class Worker:
         def progress(fraction: float, text: str) -> None:
             if own in self._unwanted or self._leaving.is_set():
                 raise Cancelled
-            self._say(own, "progress", fraction=float(fraction), text=text)
+            self._say(own, "progress", fraction=float(fraction), text=text, figures=figures_of(text))
             if own in self._to_finish and finishes:
                 raise FinishNow
 

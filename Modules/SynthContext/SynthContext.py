@@ -27,7 +27,7 @@ from SynthRegLib import install
 from SynthRegLib.runpanel import RunPanel
 from SynthRegLib.work import finished
 
-from SlicerSynthReg.request import RequestError
+from SlicerSynthReg.request import RequestError, figures_of
 
 _TUNE_TAB = 1
 
@@ -169,7 +169,7 @@ class SynthContextWidget(RunPanel):
         self._show()
 
     def onProgress(self, share, text) -> None:
-        if self._tuning and self._tune.hear(text):
+        if self._tuning and self._tune.hear(figures_of(text)):
             self.ui.progressBar.setValue(round(100 * share))
             self.ui.statusLabel.text = _("Training ...")
             self._tune.update(True, True, "")

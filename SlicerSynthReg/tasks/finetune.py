@@ -1,8 +1,8 @@
 """The finetune task: a few annotated volumes in, a segmentation model of the user's own out.
 
 Checkpoints lie beside the user's models until the training is whole, so that one that was stopped goes on. Every step
-and every check of the volumes left out is told as progress (finetune_progress). Who answers it with FinishNow gets the
-best state so far.
+and every check of the volumes left out is told as progress with its figures: step, of and loss, or step and score. Who
+answers it with FinishNow gets the best state so far.
 """
 
 from __future__ import annotations
@@ -22,13 +22,21 @@ import torch
 from SlicerSynthReg.methods.finetune.augment import AugmentConfig
 from SlicerSynthReg.methods.finetune.model import METHOD, FineTuned, FineTunedConfig
 from SlicerSynthReg.report.curves import plot_training
-from SlicerSynthReg.request import FinishNow, Progress, Request, RequestError, TaskOutcome, fingerprint
+from SlicerSynthReg.request import (
+    Figured,
+    FinishNow,
+    Progress,
+    Request,
+    RequestError,
+    TaskOutcome,
+    figures_of,
+    fingerprint,
+)
 from SlicerSynthReg.space.voting import resample_labels
 from SlicerSynthReg.tasks.context_inputs import Pair, read_pairs, wanted_labels
 from SlicerSynthReg.tasks.context_pairs import LabelName, PairPaths, find_pairs, read_legend
 from SlicerSynthReg.tasks.device import chosen_device
 from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters
-from SlicerSynthReg.tasks.finetune_progress import Check, Step
 from SlicerSynthReg.train.finetune import Annotated, FineTuneConfig, FineTuneTask
 from SlicerSynthReg.train.loop import LoopConfig, train
 from SlicerSynthReg.volume.intensity import unit_intensities
@@ -201,15 +209,19 @@ class _Told:
     def _step(self, step: int, loss: float) -> None:
         if self.steps:
             self.share = 0.02 + 0.95 * (step + 1) / self.steps
-            self.say(Step(step + 1, self.steps, loss))
+            words = f"step {step + 1} of {self.steps}, loss {loss:.3f}"
+            self.say(Figured(words, {"step": step + 1, "of": self.steps, "loss": loss}))
 
     def check(self, text: str) -> None:
-        if found := re.search(r"step (\d+) .*score (\S+)", text):
-            self.say(Check(int(found[1]), float(found[2])))
+        """A word of the training loop."""
+        found = figures_of(text)
+        if "score" in found:
+            words = f"step {found['step']} checked, score {found['score']:.3f}"
+            self.say(Figured(words, {"step": found["step"], "score": found["score"]}))
 
-    def say(self, what: Step | Check | str) -> None:
+    def say(self, what: str) -> None:
         try:
-            self.progress(self.share, str(what))
+            self.progress(self.share, what)
         except FinishNow:
             self.finish = True
 

@@ -13,6 +13,8 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from SlicerSynthReg.request import Figured
+
 
 class Task(Protocol):
     """One thing to learn."""
@@ -50,7 +52,8 @@ def train(
 ) -> Path:
     """Train until `steps`, `minutes` or `finished`, resuming from folder/last.pt. Returns the best checkpoint's path.
 
-    finished: asked after every step; the last one is validated, as where the steps or minutes end.
+    say: hears of every validation, in Figured words: step, loss and scores. finished: asked after every step; the last
+    one is validated, as where the steps or minutes end.
     """
     folder = Path(config.folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +112,9 @@ def train(
             scores = _validated(task, averaged)
             _append(folder / "validation.csv", {"step": step, **scores})
             save(scores)
-            say(f"step {step}  loss {values['loss']:.4f}  " + "  ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+            told = {"loss": values["loss"], **scores}
+            words = "  ".join(f"{name} {value:.4f}" for name, value in told.items())
+            say(Figured(f"step {step}  {words}", {"step": step, **told}))
             if config.patience and disappointed >= config.patience:
                 break
     return folder / "best.pt"

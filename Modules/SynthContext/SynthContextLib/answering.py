@@ -9,7 +9,7 @@ from typing import Any, Callable
 from SynthRegLib.job import Job, Listener, Work
 from SynthRegLib.warm import WarmWorker
 
-from SlicerSynthReg.request import RequestError
+from SlicerSynthReg.request import Figured, RequestError, figures_of
 
 
 @dataclass(frozen=True)
@@ -75,4 +75,5 @@ class Stages:
         whole = sum(stage.share for stage in self._stages)
         before = sum(stage.share for stage in self._stages[:now])
         name = self._stages[now].name
-        self._listener.progress((before + share * self._stages[now].share) / whole, f"{name}: {text}" if name else text)
+        words = Figured(f"{name}: {text}", figures_of(text)) if name else text
+        self._listener.progress((before + share * self._stages[now].share) / whole, words)

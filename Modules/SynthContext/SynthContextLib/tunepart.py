@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -28,9 +29,9 @@ class TunePart:
         self._ui.curveLabel.hide()
         self._ui.courseLabel.text = ""
 
-    def hear(self, text: str) -> bool:
-        """Whether a word of progress told of the course; the curve follows it."""
-        if self._course is None or not self._course.hear(text):
+    def hear(self, figures: Mapping[str, float]) -> bool:
+        """Whether the figures of a word of progress told of the course; the curve follows it."""
+        if self._course is None or not self._course.hear(figures):
             return False
         self._ui.courseLabel.text = self._course.told()
         count = len(self._course.losses)

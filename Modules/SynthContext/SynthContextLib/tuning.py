@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from slicer.i18n import tr as _
 from SynthRegLib.job import Work
 
 from SlicerSynthReg.request import Request, Result
-from SlicerSynthReg.tasks.finetune_progress import Check, Step, heard
 from SynthContextLib.examplefolder import Examples
 from SynthContextLib.settings import Tuning
 
@@ -36,15 +36,14 @@ class Course:
     scores: list[tuple[int, float]] = field(default_factory=list)
     steps: int = 0
 
-    def hear(self, text: str) -> bool:
-        """Whether `text` told something of the course."""
-        said = heard(text.rsplit(": ", 1)[-1])
-        if isinstance(said, Step):
-            self.losses.append((said.step, said.loss))
-            self.steps = said.steps
-        elif isinstance(said, Check):
-            self.scores.append((said.step, said.score))
-        return said is not None
+    def hear(self, figures: Mapping[str, float]) -> bool:
+        """Whether the figures of a word of progress told something of the course. A loss that is no number is none."""
+        if "score" in figures:
+            self.scores.append((figures["step"], figures["score"]))
+        elif "of" in figures:
+            self.losses.append((figures["step"], figures.get("loss", math.nan)))
+            self.steps = figures["of"]
+        return "step" in figures
 
     def told(self) -> str:
         """One line."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from SlicerSynthReg.report.record import RegistrationReport
-from SlicerSynthReg.request import FinishNow, Progress, Request, RequestError, TaskOutcome
+from SlicerSynthReg.request import Figured, FinishNow, Progress, Request, RequestError, TaskOutcome
 from SlicerSynthReg.tasks.parameters import parameter
 from SlicerSynthReg.tasks.table import InputSpec, TaskSpec
 from SlicerSynthReg.worker import main
@@ -44,7 +44,7 @@ def fake_task(request: Request, workspace: Path, progress: Progress) -> TaskOutc
         time.sleep(60)
     try:
         while manner == "long" or time.monotonic() < end:
-            progress(0.5, "computing")
+            progress(0.5, Figured("computing", {"step": 3, "loss": 0.25, "lost": float("nan")}))
             time.sleep(0.02)
     except FinishNow:
         pass

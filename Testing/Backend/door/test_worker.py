@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from SlicerSynthReg.client import WorkerClient, WorkerEnded
-from SlicerSynthReg.request import Cancelled, RequestError
+from SlicerSynthReg.request import Cancelled, RequestError, figures_of
 from Testing.Backend.door.conftest import PATIENT, content
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -81,6 +81,13 @@ def test_one_worker_serves_one_request_after_another(client, request_for, tmp_pa
         client.run(request_for(manner="refuse"))
     client.run(request_for())
     assert client.pid == first
+
+
+def test_figures_come_with_the_words_that_tell_them(client, request_for):
+    heard = []
+    client.run(request_for(seconds=0.1), lambda fraction, text: heard.append((text, figures_of(text))))
+    assert ("computing", {"step": 3, "loss": 0.25}) in heard, "what is no number is left out"
+    assert dict(heard)["starting"] == {}
 
 
 def test_what_libraries_print_stays_out_of_the_events(raw, request_for):

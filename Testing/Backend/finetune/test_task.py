@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from SlicerSynthReg.request import Cancelled, FinishNow, Request, RequestError
+from SlicerSynthReg.request import Cancelled, FinishNow, Request, RequestError, figures_of
 from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks import finetune
 from SlicerSynthReg.tasks.context_pairs import LEGEND, LabelName, write_legend
-from SlicerSynthReg.tasks.finetune_progress import Check, Step, heard
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.write import write_volume
 from SlicerSynthReg.weights.registry import available, read_card
@@ -21,6 +20,15 @@ from .conftest import blobs
 def asked(tmp_path: Path, examples: Path, progress=lambda share, text: None, **more):
     parameters = {"model_name": "blobs", "start": "none", "minutes": 5.0, "crop": 16, "crops": 1, "patience": 0, **more}
     return run(Request("finetune", {"examples": str(examples)}, str(tmp_path / "out"), parameters), progress)
+
+
+def of_steps(told: list[str]) -> list[dict[str, float]]:
+    """Figures of the words that told of a step."""
+    return [figures for figures in map(figures_of, told) if "loss" in figures]
+
+
+def of_checks(told: list[str]) -> list[dict[str, float]]:
+    return [figures for figures in map(figures_of, told) if "score" in figures]
 
 
 @pytest.fixture
@@ -48,7 +56,7 @@ def test_a_model_is_learned_listed_and_applied(tmp_path, a_folder_of_blobs, my_m
         {5: LabelName("bright ball", (1.0, 0.0, 0.0)), 9: LabelName("none", (0, 0, 0))}, a_folder_of_blobs / LEGEND
     )
     result = asked(tmp_path, a_folder_of_blobs, lambda share, text: told.append(text), learning_rate=0.02)
-    assert sum("loss" in text for text in told) == 12 and sum(isinstance(heard(text), Check) for text in told) >= 2
+    assert len(of_steps(told)) == 12 and len(of_checks(told)) >= 2
     assert "blobs" in available() and not (my_models / "blobs.training").exists()
     card = read_card("blobs")
     assert card.architecture["labels"] == [2, 5] and not card.synthetic_training_only
@@ -80,7 +88,7 @@ def test_a_stopped_training_goes_on_where_it_was_checked_last(tmp_path, a_folder
     assert "blobs" not in available()
     told: list[str] = []
     asked(tmp_path, a_folder_of_blobs, lambda share, text: told.append(text))
-    steps = [one.step for text in told if isinstance(one := heard(text), Step)]
+    steps = [one["step"] for one in of_steps(told)]
     assert steps == list(range(6, 13))
 
 
@@ -94,7 +102,7 @@ def test_a_copy_of_the_examples_elsewhere_goes_on_too(tmp_path, a_folder_of_blob
     shutil.copytree(a_folder_of_blobs, tmp_path / "copy")
     told: list[str] = []
     asked(tmp_path, tmp_path / "copy", lambda share, text: told.append(text))
-    assert next(one.step for text in told if isinstance(one := heard(text), Step)) == 6
+    assert of_steps(told)[0]["step"] == 6
 
 
 def test_a_training_that_is_finished_early_keeps_its_best_state(tmp_path, a_folder_of_blobs, my_models, few_steps):
@@ -102,15 +110,14 @@ def test_a_training_that_is_finished_early_keeps_its_best_state(tmp_path, a_fold
 
     def finish(share: float, text: str) -> None:
         told.append(text)
-        if len([one for one in told if isinstance(heard(one), Step)]) >= 5:
+        if len(of_steps(told)) >= 5:
             raise FinishNow
 
     result = asked(tmp_path, a_folder_of_blobs, finish, learning_rate=0.02)
-    steps = [one for text in told if isinstance(one := heard(text), Step)]
-    checks = [one for text in told if isinstance(one := heard(text), Check)]
-    assert len(steps) == 5 and checks[-1].step == 5, "its last step is checked like any other"
+    steps, checks = of_steps(told), of_checks(told)
+    assert len(steps) == 5 and checks[-1]["step"] == 5, "its last step is checked like any other"
     assert result.report["finished_early"] and result.report["scores"]["score"] == pytest.approx(
-        max(one.score for one in checks), abs=6e-4
+        max(one["score"] for one in checks)
     )
     assert "blobs" in available() and not (my_models / "blobs.training").exists()
 
@@ -120,12 +127,6 @@ def test_a_training_finished_before_its_first_step_has_one(tmp_path, a_folder_of
         raise FinishNow
 
     assert asked(tmp_path, a_folder_of_blobs, finish).report["steps"] == 1
-
-
-@pytest.mark.parametrize("said", [Step(3, 900, 0.412), Step(1, 2, -1.5), Step(5, 9, float("inf")), Check(40, 0.731)])
-def test_what_it_says_is_heard_again(said):
-    assert heard(str(said)) == said
-    assert heard("writing") is None
 
 
 def test_other_examples_begin_anew(tmp_path, a_folder_of_blobs, my_models, few_steps):
