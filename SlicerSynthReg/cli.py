@@ -90,6 +90,7 @@ task_command(app, "finetune", "finetune")
 task_command(app, "segment", "segment")
 task_command(app, "contrast", "contrast")
 task_command(app, "export", "export")
+task_command(app, "features", "features")
 task_command(app, "topology", "topology")
 task_command(transform, "apply", "apply")
 

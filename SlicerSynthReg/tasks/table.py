@@ -11,6 +11,7 @@ from SlicerSynthReg.request import Progress, Request, TaskOutcome
 from SlicerSynthReg.tasks.context_parameters import ContextParameters
 from SlicerSynthReg.tasks.contrast_parameters import ContrastParameters
 from SlicerSynthReg.tasks.export_parameters import ExportParameters
+from SlicerSynthReg.tasks.features_parameters import FeaturesParameters
 from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters, SegmentParameters
 from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
 from SlicerSynthReg.tasks.model import (
@@ -123,6 +124,12 @@ def _healthy() -> Task:
     return healthy_task
 
 
+def _features() -> Task:
+    from SlicerSynthReg.tasks.features import features_task
+
+    return features_task
+
+
 def _topology() -> Task:
     from SlicerSynthReg.tasks.topology import topology_task
 
@@ -228,6 +235,13 @@ TASKS: Mapping[str, TaskSpec] = {
         parameters=HealthyParameters,
         load=_healthy,
         weights=lambda parameters: healthy_card(parameters["model"]).sha256,
+    ),
+    "features": TaskSpec(
+        help="Write the channels by which a network tells places of an image apart, for other programs to compare.",
+        inputs={"image": InputSpec(f"Image to look at: {_IMAGE}.", required=True)},
+        parameters=FeaturesParameters,
+        load=_features,
+        weights=lambda parameters: features_card(parameters["model"]).sha256,
     ),
     "topology": TaskSpec(
         help="Show where two aligned images differ as no smooth warp can explain, such as a lesion or a resection.",

@@ -24,7 +24,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from any_pairs import FLIP, KINDS, Case, any_cases, read_points, whole
-from registration import OURS, PEERS, Ended, PeerFailed, dice_by_structure, measured_process
+from registration import OURS, PEERS, USUAL, Ended, PeerFailed, dice_by_structure, further_arguments, measured_process
 from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import map_coordinates
@@ -93,6 +93,7 @@ def measure(method: str, case: Case, given: argparse.Namespace) -> Score:
         else:
             script = Path(__file__).parent / "peers" / PEERS[method]
             arguments = [given.peer_python, str(script), "--fixed", str(case.fixed), "--moving", str(case.moving)]
+            arguments += further_arguments(method, given.ours)
             if case.points:
                 values = coordinate_images(case.moving, folder)
                 arguments += ["--values", *map(str, values), "--values-out", *map(str, moved)]
@@ -166,7 +167,7 @@ def summary(scores: list[Score]) -> list[str]:
 
 def parsed_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--methods", nargs="+", default=[OURS, *PEERS], help=f"{OURS}, {OURS}-NAME, {', '.join(PEERS)}")
+    parser.add_argument("--methods", nargs="+", default=[OURS, *USUAL], help=f"{OURS}, {OURS}-NAME, {', '.join(PEERS)}")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--cases", nargs="+", help="only these")
     parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has the peers")

@@ -34,7 +34,10 @@ PEERS = {
     "ants": "ants_syn.py",
     "elastix": "elastix_bspline.py",
     "convexadam": "convexadam_mind.py",
+    "ants-features": "ants_features.py",
 }
+USUAL = ("greedy", "ants", "elastix", "convexadam")
+"""What people use today; ants-features is ANTs on what our network sees."""
 SMALLEST_STRUCTURE_VOXELS = 60
 
 
@@ -87,6 +90,11 @@ def dice_by_structure(moved: Path, fixed: Path, moving: Path) -> dict[str, float
     }
 
 
+def further_arguments(method: str, ours: str) -> list[str]:
+    """Options of one peer alone."""
+    return ["--synthreg", ours] if method == "ants-features" else []
+
+
 def command(method: str, pair: Pair, peer_python: str, ours: str, folder: Path) -> tuple[list[str], Path]:
     """Command line of `method` for `pair`, and the label file it is to write in `folder`."""
     images = ["--fixed", str(pair.fixed), "--moving", str(pair.moving)]
@@ -95,7 +103,8 @@ def command(method: str, pair: Pair, peer_python: str, ours: str, folder: Path) 
         scans = [str(pair.fixed), str(pair.moving)]
         return [ours, "register", *scans, "--moving-labels", str(pair.moving_labels), "--out", str(folder)], moved
     script = Path(__file__).parent / "peers" / PEERS[method]
-    return [peer_python, str(script), *images, "--labels", str(pair.moving_labels), "--out", str(moved)], moved
+    labels = ["--labels", str(pair.moving_labels), "--out", str(moved)]
+    return [peer_python, str(script), *images, *labels, *further_arguments(method, ours)], moved
 
 
 @dataclass(frozen=True)
@@ -183,7 +192,7 @@ def chosen_pairs(kinds: Sequence[str], per_kind: int, derived: Path) -> list[Pai
 def parsed_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--methods", nargs="+", choices=(OURS, *PEERS), default=[OURS, *PEERS])
+    parser.add_argument("--methods", nargs="+", choices=(OURS, *PEERS), default=[OURS, *USUAL])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--pairs", type=int, default=100, help="at most this many pairs of each kind")
     parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has the peers")
