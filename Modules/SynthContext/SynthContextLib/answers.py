@@ -18,13 +18,11 @@ from SynthRegLib.work import nodes_work
 
 from SlicerSynthReg.tasks.context_pairs import legend_of
 from SlicerSynthReg.weights.registry import Card
+from SynthContextLib.doubt import WINDOW, clear_far, show_in_colours
 from SynthContextLib.examplefolder import Examples
 from SynthContextLib.legend import Legend
 from SynthContextLib.rows import Row
 from SynthContextLib.settings import Settings
-
-_DOUBT_SHOWN = 0.1
-"""Bits of entropy below which the overlay is clear."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +83,9 @@ def _with_strangers(numbers: dict[str, int], truth: Any) -> dict[str, int]:
 
 
 def _load(result: Any) -> Loaded:
-    return results.load(result, ("labels", "image", "doubt"))
+    loaded = results.load(result, ("labels", "image", "doubt"))
+    clear_far(loaded)
+    return loaded
 
 
 def _placed(row: Row, names: Legend, loaded: Loaded) -> Generator[None, None, Answer]:
@@ -107,7 +107,8 @@ def _placed(row: Row, names: Legend, loaded: Loaded) -> Generator[None, None, An
 def _labels(
     target: slicer.vtkMRMLScalarVolumeNode, names: Legend, loaded: Loaded, added: Added
 ) -> slicer.vtkMRMLSegmentationNode:
-    """A segment for every label that was asked for, empty ones too: that nothing was found is an answer."""
+    """A segment for every label that was asked for, empty ones too: that nothing was found is an answer. Outlines only
+    where doubt is shown, which their fill would hide."""
     segments = {}
     for label in loaded.report["labels"]:
         segments[f"label_{label}"] = (int(label), names.segment(int(label)))
@@ -116,6 +117,8 @@ def _labels(
     node = add_segmentation(name, loaded.arrays["labels"], place, added, segments, target)
     if node.GetDisplayNode() is not None:
         added.append(node.GetDisplayNode())
+        if "doubt" in loaded.arrays:
+            node.GetDisplayNode().SetVisibility2DFill(False)
     return node
 
 
@@ -129,16 +132,11 @@ def _image(
 def _doubt(
     target: slicer.vtkMRMLScalarVolumeNode, names: Legend, loaded: Loaded, added: Added
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """Entropy in bits, clear where the network is sure."""
+    """Entropy in bits near what was found, clear where the network is sure."""
     name = _("Doubt about {target}").format(target=target.GetName())
-    node = add_scan(name, loaded.arrays["doubt"], place_of(loaded, "doubt", target), added, window=(1.0, 0.5))
-    display = node.GetDisplayNode()
-    if display is not None:
-        iron = slicer.vtkMRMLColorLogic.GetColorTableNodeID(slicer.vtkMRMLColorTableNode.Iron)
-        display.SetAndObserveColorNodeID(iron)
-        display.SetAutoThreshold(False)
-        display.SetThreshold(_DOUBT_SHOWN, 100.0)
-        display.SetApplyThreshold(True)
+    place = place_of(loaded, "doubt", target)
+    node = add_scan(name, loaded.arrays["doubt"], place, added, window=WINDOW)
+    show_in_colours(node)
     return node
 
 

@@ -10,6 +10,7 @@ from SynthRegLib import display
 from SynthRegLib.resultview import ResultView, Shown
 
 from SynthContextLib.answers import Answer
+from SynthContextLib.doubt import colour_bar, words
 from SynthContextLib.examplefolder import names_of
 from SynthContextLib.rows import Row, complete
 from SynthContextLib.summary import in_short, ranking, summary
@@ -69,6 +70,12 @@ class AnswersPart:
         there = self._shown is not None and self._view.shown is not None
         labels = there and self._shown.labels is not None
         self._ui.editButton.enabled = labels
+        doubted = there and self._shown.doubt is not None
+        if doubted:
+            self._ui.doubtBar.setPixmap(colour_bar())
+        self._ui.doubtLabel.text = words() if doubted else ""
+        for widget in (self._ui.doubtBar, self._ui.doubtLabel):
+            widget.setVisible(doubted)
         self._ui.correctedButton.enabled = labels
 
     def forget(self) -> None:

@@ -34,7 +34,9 @@ def only(shown: Any, others: Iterable[Any]) -> None:
 
 
 def open_editor(answer: Answer) -> None:
-    """Segment Editor on the answer's segmentation, over the target."""
+    """Segment Editor on the answer's segmentation, filled again, over the target."""
+    if answer.labels.GetDisplayNode() is not None:
+        answer.labels.GetDisplayNode().SetVisibility2DFill(True)
     tag = "SegmentEditor"  # by which the module finds its own node
     editor = slicer.mrmlScene.GetSingletonNode(tag, "vtkMRMLSegmentEditorNode")
     if editor is None:

@@ -74,6 +74,8 @@ def test_an_answer_is_corrected_and_becomes_an_example(panel, filled, shots):
     assert panel["exampleTable"].item(0, 2).text().startswith("with the others: Dice")
     doubt = slicer.util.arrayFromVolume(slicer.util.getNode("Doubt about target"))
     assert doubt.min() >= 0 and 0.9 < doubt.max() <= 1.0
+    assert panel.is_visible("doubtBar") and "Doubt, from red (0.72 bit" in panel.text("doubtLabel")
+    assert_air_is_clear_and_doubt_is_seen(doubt, answer)
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
         assert composite.GetBackgroundVolumeID() == target.GetID()
     assert answer.GetDisplayNode().GetVisibility() and not truth.GetDisplayNode().GetVisibility()
@@ -105,6 +107,23 @@ def test_an_answer_is_corrected_and_becomes_an_example(panel, filled, shots):
     written = os.stat(made.folder / "labels" / "target.nrrd").st_mtime_ns
     assert run(panel).startswith("Done")
     assert os.stat(made.folder / "labels" / "target.nrrd").st_mtime_ns == written, "examples are written once"
+
+
+def assert_air_is_clear_and_doubt_is_seen(doubt: np.ndarray, answer) -> None:
+    """With the segments hidden, the overlay's red to yellow is where the doubt is, and grey is all the rest."""
+    display = answer.GetDisplayNode()
+    assert not display.GetVisibility2DFill(), "outlines, which hide no doubt"
+    found = segment(answer, "ball") | segment(answer, "rest")
+    far = np.ones(found.shape, bool)
+    k, j, i = np.nonzero(found)
+    far[k.min() - 3 : k.max() + 4, j.min() - 3 : j.max() + 4, i.min() - 3 : i.max() + 4] = False
+    assert not doubt[far].any(), "far from what was found there is none"
+    display.SetVisibility(False)
+    shown = views.pixels("Red").astype(int)
+    display.SetVisibility(True)
+    coloured = shown[..., 0] - shown[..., 2] > 40
+    assert 0.005 < coloured.mean() < 0.5, coloured.mean()
+    assert not coloured[:20, :20].any() and not coloured[-20:, -20:].any(), "the corners are air"
 
 
 def test_many_targets_are_done_one_after_another_and_looked_at_by_row(panel, filled):
@@ -219,5 +238,6 @@ def test_correction_and_review_are_one_click_away(panel, filled):
         util.selectModule = real
     editor = slicer.mrmlScene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
     assert opened_modules == ["SegmentEditor"]
+    assert slicer.util.getNode("target by examples").GetDisplayNode().GetVisibility2DFill()
     assert editor.GetSegmentationNode().GetName() == "target by examples" and editor.GetSourceVolumeNode() is filled[0]
     assert panel.is_enabled("reviewButton") and panel.is_enabled("reportButton")
