@@ -17,7 +17,7 @@ from SynthRegLib.movealong import MoveAlong
 from SynthRegLib.parameters import NODE_NAMES, SynthRegisterParameterNode, nodes_of, settings_of
 from SynthRegLib.phantom import make_phantom
 from SynthRegLib.registered import Registered
-from SynthRegLib.registration import register, work_for, wrong
+from SynthRegLib.registration import register, work_after, work_for, wrong
 from SynthRegLib.resultview import Shown
 from SynthRegLib.runpanel import RunPanel
 from SynthRegLib.samples import add_sample, register_sample
@@ -68,9 +68,17 @@ class SynthRegisterLogic(ScriptedLoadableModuleLogic):
         nodes = RegistrationNodes(fixed=fixed, moving=moving, **more)
         return register(nodes, settings or Settings(), self.worker.client().run, progress)
 
-    def start(self, nodes: RegistrationNodes, settings: Settings, listener: Listener) -> Job:
-        """The same without waiting. Raises RequestError when the nodes cannot be registered as they are."""
-        job = Job(work_for(nodes, settings), self.worker, listener)
+    def start(
+        self,
+        nodes: RegistrationNodes,
+        settings: Settings,
+        listener: Listener,
+        after: Optional[slicer.vtkMRMLTransformNode] = None,
+    ) -> Job:
+        """The same without waiting. after: transform of an earlier result, from which it goes on. Raises RequestError
+        when the nodes cannot be registered as they are."""
+        work = work_for(nodes, settings) if after is None else work_after(nodes, settings, after)
+        job = Job(work, self.worker, listener)
         job.start()
         return job
 
@@ -86,12 +94,13 @@ class SynthRegisterWidget(RunPanel):
 
     def __init__(self, parent=None) -> None:
         RunPanel.__init__(self, parent)
-        self._along = None
+        self._along = self._last = None
 
     def setup(self) -> None:
         RunPanel.setup(self)
         for event in (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self.onNodesChanged)
+        self.ui.refineButton.connect("clicked(bool)", self.onRefineButton)
 
     def makeLogic(self):
         """The list of what moves along is made here, as the parameter node is bound right after."""
@@ -100,11 +109,25 @@ class SynthRegisterWidget(RunPanel):
 
     def onSceneStartClose(self, caller, event) -> None:
         self._along.forget()
+        self._last = None
         RunPanel.onSceneStartClose(self, caller, event)
 
     def onNodesChanged(self, caller, event) -> None:
         if not slicer.mrmlScene.IsClosing():
             self._along.refresh(self._job is not None)
+            self.ui.refineButton.enabled = self.canRefine()
+
+    def onRefineButton(self, checked=False) -> None:
+        self.run(self.beginAgain, self.present)
+
+    def canRefine(self) -> bool:
+        """Whether the last result is there, and of the pair that is chosen now."""
+        there = self._last is not None and slicer.mrmlScene.IsNodePresent(self._last.forward)
+        if not there or self._job is not None or self._parameterNode is None or self.wrong():
+            return False
+        made, chosen = self._last.forward, nodes_of(self._parameterNode)
+        roles = made.GetFixedNodeReferenceRole(), made.GetMovingNodeReferenceRole()
+        return [made.GetNodeReference(role) for role in roles] == [chosen.fixed, chosen.moving]
 
     def given(self):
         return nodes_of(self._parameterNode).given()
@@ -115,8 +138,12 @@ class SynthRegisterWidget(RunPanel):
     def begin(self, listener):
         return self.logic.start(nodes_of(self._parameterNode), settings_of(self._parameterNode), listener)
 
+    def beginAgain(self, listener):
+        nodes, settings = nodes_of(self._parameterNode), settings_of(self._parameterNode)
+        return self.logic.start(nodes, settings, listener, after=self._last.forward)
+
     def present(self, registered):
-        found = registered
+        found = self._last = registered
         fixed = found.moved.GetNodeReference("SynthReg.fixed")
         text = summary(found.report, found.warnings)
         made = (found.moved, found.jacobian, found.moved_labels, found.moved_landmarks)
@@ -137,6 +164,7 @@ class SynthRegisterWidget(RunPanel):
     def update(self, running):
         self.ui.modelLabel.text = model_note(self._parameterNode.preset)
         self._along.refresh(running)
+        self.ui.refineButton.enabled = self.canRefine()
 
 
 class SynthRegisterTest(ScriptedLoadableModuleTest):

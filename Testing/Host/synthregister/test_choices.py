@@ -126,6 +126,62 @@ def test_what_is_checked_moves_along_and_comes_back(panel, pair, a_volume, a_lab
     assert not panel.is_visible("alongList")
 
 
+def through(node, point) -> np.ndarray:
+    """Where the node, as a from-parent map, sends a point of the world."""
+    from SynthRegLib.placement import between, mapped
+
+    return mapped(between(None, node), np.array([point]))[0]
+
+
+def test_a_result_is_refined_from_where_it_ended(panel, pair, asked):
+    """The worker answers with one map whatever it is given: refined, the pair's transform is that map done twice."""
+    fixed, moving = pair
+    panel.expand("guidesCollapsibleButton")
+    labels = markups("moving points", 4)
+    panel.select("movingLandmarksSelector", labels)
+    panel.select("fixedLandmarksSelector", markups("fixed points", 4))
+    assert not panel.is_enabled("refineButton")
+    run(panel)
+    assert panel.is_enabled("refineButton")
+    panel.select("movingSelector", fixed)
+    assert not panel.is_enabled("refineButton"), "another pair"
+    panel.select("movingSelector", moving)
+    panel.click("refineButton")
+    assert panel.text("applyButton") == "Cancel" and not panel.is_enabled("refineButton")
+    panel.wait_until(lambda: is_idle(panel), 120)
+    assert panel.text("statusLabel").startswith("Done"), panel.text("statusLabel")
+    assert "initial_transform" in asked[-1]["inputs"] and "initial_transform" not in asked[0]["inputs"]
+    once, twice, back = (
+        slicer.util.getNode(name) for name in ("moving to fixed", "moving to fixed_1", "fixed to moving_1")
+    )
+    for point in ((0.0, 0.0, 0.0), (12.0, -9.0, 6.0)):
+        there = through(once, through(once, point))
+        np.testing.assert_allclose(through(twice, point), there, atol=0.3)
+        np.testing.assert_allclose(through(back, through(twice, point)), point, atol=0.3)
+        assert np.linalg.norm(there - through(once, point)) > 3
+    assert moving.GetTransformNodeID() is labels.GetTransformNodeID() is back.GetTransformNodeID() is None
+
+
+def test_a_refinement_that_is_cancelled_leaves_the_moving_image_where_it_lay(panel, pair, monkeypatch):
+    _fixed, moving = pair
+    run(panel)
+    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
+    panel.logic.worker.give_up().join()
+    panel.click("refineButton")
+    panel.click("applyButton")
+    panel.wait_until(lambda: is_idle(panel), 20)
+    assert panel.text("statusLabel") == "Cancelled. Scene and disk are as before."
+    assert moving.GetTransformNodeID() is None
+    elsewhere = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "elsewhere")
+    for role in ("fixed", "moving"):
+        panel.expand("guidesCollapsibleButton")
+        panel.select(f"{role}LandmarksSelector", markups(f"{role} points", 4))
+    slicer.util.getNode("moving points").SetAndObserveTransformNodeID(elsewhere.GetID())
+    panel.click("refineButton")
+    assert "Found moving points under another transform than the moving image" in panel.text("statusLabel")
+    assert is_idle(panel)
+
+
 def test_landmarks_bring_far_turned_images_together(shots):
     """The backend's own registration: the moving head is turned by 150 degrees and lies elsewhere."""
     turn = np.eye(4)
