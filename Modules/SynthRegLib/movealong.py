@@ -14,6 +14,8 @@ _KINDS = (
     "vtkMRMLMarkupsNode",
     "vtkMRMLModelNode",
 )
+_RESULT = "SynthReg.fixed"
+"""Attribute of what a registration made, which lies there already."""
 
 
 class MoveAlong:
@@ -39,7 +41,7 @@ class MoveAlong:
         stays: Iterable[slicer.vtkMRMLNode],
     ) -> None:
         """transform: brings what lies where `moving` lies onto the fixed image. stays: what is not offered, the fixed
-        image and the results, as they lie there already."""
+        image and what belongs to it."""
         self._transform, self._home = transform, moving.GetTransformNodeID()
         self._stays = {node.GetID() for node in stays}
         self.refresh()
@@ -71,6 +73,7 @@ class MoveAlong:
             node
             for key, node in every.items()
             if key not in self._stays
+            and not node.GetAttribute(_RESULT)
             and not node.GetHideFromEditors()
             and (self._is_along(node) or node.GetTransformNodeID() == self._home)
         ]

@@ -9,11 +9,13 @@ def help_text() -> str:
     return _(
         "<p>Brings a moving image onto a fixed image, also where their contrasts differ (T1 and FLAIR, MR and CT).</p>"
         "<ol><li>Choose the fixed and the moving image, or press <i>Load sample images</i>.</li>"
-        "<li>Choose what suits your images under <i>Settings</i>.</li>"
+        "<li>Choose what suits your images under <i>Settings</i>. Where they lie far apart or turned, choose three "
+        "landmark pairs or more and <i>start from the landmarks</i>.</li>"
         "<li>Press <i>Apply</i>. It becomes <i>Cancel</i> while it runs; Slicer stays usable.</li>"
-        "<li>Look at the result: fade between the images, or show a checkerboard.</li></ol>"
-        "<p>The transform nodes work on everything that lies where the moving image lies: put it under the "
-        "transform in the module Transforms or Data.</p>"
+        "<li>Look at the result: fade between the images, or show a checkerboard. <i>Refine this result</i> registers "
+        "once more from where it ended.</li>"
+        "<li>Check under <i>Move along</i> what else is to be moved: scans, segmentations, markups, models.</li></ol>"
+        "<p>What is checked lies under the transform; nothing is resampled until you harden it in the module Data.</p>"
         "<p><b>For research. Not for diagnosis or treatment.</b></p>"
     )
 

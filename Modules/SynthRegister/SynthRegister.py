@@ -146,9 +146,8 @@ class SynthRegisterWidget(RunPanel):
         found = self._last = registered
         fixed = found.moved.GetNodeReference("SynthReg.fixed")
         text = summary(found.report, found.warnings)
-        made = (found.moved, found.jacobian, found.moved_labels, found.moved_landmarks)
         chosen = nodes_of(self.logic.getParameterNode()).given()
-        stays = [fixed, *filter(None, made), *(node for role, node in chosen.items() if role.startswith("fixed"))]
+        stays = [fixed, *(node for role, node in chosen.items() if role.startswith("fixed"))]
         self._along.offer(found.forward, found.moved.GetNodeReference("SynthReg.moving"), stays)
         self._result.show(Shown(fixed, found.moved, text, found.page, found.forward, found.moved_labels))
         return _("Done: {name} is in the scene.").format(name=found.moved.GetName())

@@ -137,8 +137,8 @@ def test_a_result_is_refined_from_where_it_ended(panel, pair, asked):
     """The worker answers with one map whatever it is given: refined, the pair's transform is that map done twice."""
     fixed, moving = pair
     panel.expand("guidesCollapsibleButton")
-    labels = markups("moving points", 4)
-    panel.select("movingLandmarksSelector", labels)
+    points = markups("moving points", 4)
+    panel.select("movingLandmarksSelector", points)
     panel.select("fixedLandmarksSelector", markups("fixed points", 4))
     assert not panel.is_enabled("refineButton")
     run(panel)
@@ -159,7 +159,8 @@ def test_a_result_is_refined_from_where_it_ended(panel, pair, asked):
         np.testing.assert_allclose(through(twice, point), there, atol=0.3)
         np.testing.assert_allclose(through(back, through(twice, point)), point, atol=0.3)
         assert np.linalg.norm(there - through(once, point)) > 3
-    assert moving.GetTransformNodeID() is labels.GetTransformNodeID() is back.GetTransformNodeID() is None
+    assert moving.GetTransformNodeID() is points.GetTransformNodeID() is back.GetTransformNodeID() is None
+    assert set(listed(panel)) == {"moving", "moving points"}, "no result, and nothing of the fixed image"
 
 
 def test_a_refinement_that_is_cancelled_leaves_the_moving_image_where_it_lay(panel, pair, monkeypatch):
