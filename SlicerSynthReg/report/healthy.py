@@ -16,8 +16,10 @@ LIKE_GOOD = 0.5
 LIMITS = (
     "The healthy brain is made up: it shows what this brain may have looked like, not what was there. Inside an "
     "anomaly nothing of the patient is left to go by but the surroundings and the other side.",
-    "The anomaly map finds what differs from health as the model knows it. It misses what is small, faint, or on both "
-    "sides alike, and it marks what is merely unusual: vessels, wide ventricles, artefacts, post-operative change.",
+    "The anomaly map is the difference between the scan and the healthy brain in the scan's own contrast. It misses "
+    "what is small or faint, and it marks what is merely unusual, or what the model draws badly: vessels, wide "
+    "ventricles, artefacts, post-operative change. At its threshold of 0.5 half of all healthy people have up to 25 ml "
+    "marked; about 10 ml in T1, 20 in FLAIR, but 75 in T2 and 80 in CT.",
     "A map without anomalies is no proof of health.",
     "Do not draw conclusions on a patient from it alone.",
 )

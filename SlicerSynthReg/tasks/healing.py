@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import label
+from scipy.ndimage import binary_fill_holes, label
 from torch.nn import functional as F
 
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
-from SlicerSynthReg.methods.una.difference import difference, expressed
+from SlicerSynthReg.methods.una.difference import agreeing, as_anomaly, difference, expressed
 from SlicerSynthReg.methods.una.model import UNA, Reconstruction
+from SlicerSynthReg.methods.una.voids import filled_void, void_of
 from SlicerSynthReg.space.grid import Grid
+from SlicerSynthReg.space.harmonic import harmonic
 from SlicerSynthReg.space.smoothing import box_mean
 from SlicerSynthReg.space.transform import Affine, Composite, Transform, resample
 from SlicerSynthReg.synth.modality import BRAIN_WINDOW_HU
@@ -49,11 +51,12 @@ class HealingConfig:
 class Healed:
     """What was found, as volumes on one grid about the brain at the model's spacing.
 
-    t1: anatomy in health, white matter at 0.8, 0 outside the brain. anomaly: probability. difference: between the scan
-    and the reconstruction in its contrast, in SDs. error: expected absolute error of t1. brain: 1 in the reconstructed
-    brain that was scanned. scan, mirrored: the scan and its other side, 0..1. base, gain: t1 = base + gain scan.
-    mirror: transform from the patient's world to that of the scan flipped on `scan_grid`, None if none was wanted.
-    lit: (low, high) intensities of the raw scan that became 0 and 1.
+    t1: anatomy in health, white matter at 0.8, 0 outside the brain. difference: between the scan and the reconstruction
+    in its contrast, in SDs. anomaly: the same from 0 to 1, 0.5 from where on the model marks; 1 where the brain has no
+    signal. error: expected absolute error of t1. brain: 1 in the reconstructed brain that was scanned. scan, mirrored:
+    the scan and its other side, 0..1. base, gain: t1 = base + gain scan. mirror: transform from the patient's world to
+    that of the scan flipped on `scan_grid`, None if none was wanted. lit: (low, high) intensities of the raw scan that
+    became 0 and 1.
     """
 
     t1: Volume
@@ -102,7 +105,9 @@ def heal(
         una = una.to(config.device)
         found = una(*(one[None, None].to(config.device) for one in (near.image, other)))
         watch.stage("finishing", 0.92)
-        healed = _healed(found, near, other, brain_on(brain, scan.grid, box), field_of_view(volume, box))
+        healed = _healed(
+            found, near, other, brain_on(brain, scan.grid, box), field_of_view(volume, box), una.config.marked_from
+        )
         lit = scale_of(shown, scan, spacing)
     watch.end()
     return Healed(
@@ -129,16 +134,17 @@ def windowed(volume: Volume, modality: str) -> tuple[Volume, str, list[str]]:
 
 
 def brain_of(scan: Scan, brains: SynthMorph | None, device: str) -> torch.Tensor:
-    """(I, J, K) 1 in the brain. VolumeError where none is recognised."""
+    """(I, J, K) 1 in the brain, what it encloses included. VolumeError where none is recognised."""
     if brains is None:
-        return (box_mean((scan.image > 0.08).float()[None, None], 2)[0, 0] > 0.5).float()
+        tissue = box_mean((scan.image > 0.08).float()[None, None], 2)[0, 0] > 0.5
+        return torch.from_numpy(binary_fill_holes(tissue.numpy())).float()
     seen = anatomy(look(brains.to(device), scan, AlignmentConfig(device=device)), scan.grid)
     if seen is None:
         raise VolumeError(
             "Found no brain in the scan, expected a head of 0.3 to 2.5 litres of brain. Check that the scan shows a "
             "brain, and that its header says truly how large its voxels are and which way they lie."
         )
-    return seen
+    return torch.from_numpy(binary_fill_holes(seen.numpy())).float()
 
 
 def _about(volume: Volume, scan: Scan, brain: torch.Tensor) -> list[str]:
@@ -208,22 +214,30 @@ def brain_on(brain: torch.Tensor, source: Grid, box: Grid) -> torch.Tensor:
 
 
 def _healed(
-    found: Reconstruction, near: Scan, other: torch.Tensor, brain: torch.Tensor, seen: torch.Tensor
+    found: Reconstruction,
+    near: Scan,
+    other: torch.Tensor,
+    brain: torch.Tensor,
+    seen: torch.Tensor,
+    marked_from: float,
 ) -> dict[str, torch.Tensor]:
     """The maps (I, J, K); t1, anomaly, difference and brain are 0 outside the brain and outside what was scanned."""
-    t1 = found.t1[0, 0].cpu().clamp_min(0)
+    drawn = found.t1[0, 0].cpu().clamp_min(0)
     near_brain = box_mean(brain[None, None], NEAR_VOX)[0, 0] > 0.02
-    inside = _largest(((t1 > BRAIN_T1) & near_brain) | (brain > 0.5)) * seen
-    anomaly = torch.sigmoid(found.anomaly_logit[0, 0].cpu()) * inside * (box_mean(brain[None, None], 2)[0, 0] > 0.2)
+    inside = _largest(((drawn > BRAIN_T1) & near_brain) | (brain > 0.5)) * seen
+    ml = float(np.prod(near.grid.spacing)) / 1000
+    void = void_of(near.image, inside > 0, ml)
+    t1 = filled_void(drawn, near.image, other, inside > 0, void, void_of(other, inside > 0, ml))
+    away = difference(t1, near.image, (inside > 0) & ((brain > 0.5) | void), void=void)
     return {
         "t1": t1 * inside,
-        "anomaly": anomaly,
-        "difference": difference(t1, near.image, (inside > 0) & (brain > 0.5)),
+        "anomaly": torch.where(void, 1.0, as_anomaly(away, marked_from)),
+        "difference": away,
         "error": found.log_error[0, 0].cpu().clamp(-7, 1).exp(),
         "brain": inside,
         "scan": near.image,
         "mirrored": other,
-        "base": found.base[0, 0].cpu(),
+        "base": found.base[0, 0].cpu() + t1 - drawn,
         "gain": found.gain[0, 0].cpu(),
     }
 
@@ -259,13 +273,21 @@ def detailed(healed: Healed, volume: Volume, grid: Grid) -> Volume:
     return Volume((base + gain * fine.data).clamp_min(0) * (brain > 0.5) * seen, grid, name=volume.name)
 
 
+def in_own_contrast(healed: Healed, volume: Volume) -> Volume:
+    """The anatomy in health as the raw scan would show it, in its units and on its grid: the T1 expressed in the scan's
+    contrast, with the scan's own shading, which is read where the scan is healthy and carried on smoothly into what is
+    not."""
+    t1, scan = healed.t1.data[0], healed.scan.data[0]
+    well = (healed.brain.data[0] > 0) & (healed.anomaly.data[0] < FILLED_FROM)
+    made = expressed(t1, scan, agreeing(t1, scan, well))
+    made = made + harmonic(scan - made, ~well)
+    low, high = healed.lit
+    return Volume((low + made * (high - low))[None], healed.t1.grid, name=volume.name).resampled(volume.grid)
+
+
 def filled(healed: Healed, volume: Volume) -> Volume:
     """The raw scan with the reconstruction, in the scan's own contrast, in place of what is abnormal; on its grid."""
-    t1, scan, anomaly = healed.t1.data[0], healed.scan.data[0], healed.anomaly.data[0]
-    low, high = healed.lit
-    well = (healed.brain.data[0] > 0) & (anomaly < FILLED_FROM)
-    made = Volume((low + expressed(t1, scan, well) * (high - low))[None], healed.t1.grid).resampled(volume.grid).data
     found = healed.anomaly.resampled(volume.grid).data
     share = ((found - FILLED_FROM) / (FILLED_WHOLLY - FILLED_FROM)).clamp(0, 1)
     raw = volume.data[:1].float()
-    return Volume(raw * (1 - share) + made * share, volume.grid, name=volume.name)
+    return Volume(raw * (1 - share) + in_own_contrast(healed, volume).data * share, volume.grid, name=volume.name)

@@ -19,7 +19,7 @@ from SlicerSynthReg.report.html import write_page
 from SlicerSynthReg.request import Progress, Request, TaskOutcome, shown_name
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.tasks.device import chosen_device
-from SlicerSynthReg.tasks.healing import Healed, HealingConfig, detailed, heal, other_side
+from SlicerSynthReg.tasks.healing import Healed, HealingConfig, detailed, filled, heal, other_side
 from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
 from SlicerSynthReg.tasks.loaded import loaded, registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
@@ -67,6 +67,9 @@ def healthy_task(request: Request, workspace: Path, progress: Progress) -> TaskO
     with ThreadPoolExecutor(2) as beside:  # compressing and drawing leave the interpreter to each other
         drawn = beside.submit(_picture, results)
         outputs = _write(results, parameters.threshold, workspace, beside)
+        if parameters.filled:
+            outputs["filled"] = "filled.nii.gz"
+            write_volume(filled(healed, scan), workspace / outputs["filled"])
         watch.stage("report", 0.94)
         report = _measured(request, parameters, healed, results, card.name, config.device)
         picture = drawn.result()

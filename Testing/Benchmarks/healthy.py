@@ -23,11 +23,13 @@ from statistics import mean
 
 import torch
 from healthy_real import real_cases
-from healthy_scores import detection, filled, in_t1, likeness, regions
+from healthy_scores import detection, in_t1, likeness, regions
+from healthy_threshold import differences, marked_from
 from peers.vae import VAE, train_vae
 
 from SlicerSynthReg.methods.una.difference import difference
 from SlicerSynthReg.methods.una.model import UNA
+from SlicerSynthReg.space.harmonic import harmonic
 from SlicerSynthReg.synth.healthy import HealthySample, draw_healthy, make_healthy
 from SlicerSynthReg.train.healthy import people_of, trained
 from SlicerSynthReg.train.healthy_task import JUDGED, HealthyTaskConfig, People
@@ -42,8 +44,10 @@ def main() -> None:
     parser.add_argument("--labels", type=Path)
     parser.add_argument("--lesions", type=Path)
     parser.add_argument("--held-out", type=int, default=2)
+    parser.add_argument("--cache", type=Path, help="the training's, for a start in seconds")
     parser.add_argument("--model", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--samples", type=int, default=8, help="of each modality")
+    parser.add_argument("--well", type=int, default=0, help="healthy people of each modality, to set the threshold by")
     parser.add_argument("--crop", type=int, nargs=3, default=(72, 88, 72))
     parser.add_argument("--vae-minutes", type=float, default=0.0, help="0 leaves the VAE out")
     parser.add_argument("--real", action="store_true", help="the real cases")
@@ -55,11 +59,13 @@ def main() -> None:
     found: dict[str, object] = {}
     config, vae = HealthyTaskConfig(crop=tuple(arguments.crop)), None
     if arguments.labels:
-        people = people_of(arguments.labels, arguments.lesions, arguments.held_out, config)
+        people = people_of(arguments.labels, arguments.lesions, arguments.held_out, config, arguments.cache)
         if arguments.vae_minutes:
             vae = train_vae(lambda step: healthy_image(people, config, step), arguments.vae_minutes)
         with torch.inference_mode():
             found["pasted"] = table(pasted(people, config, models, vae, arguments.samples))
+            if arguments.well:
+                found["well"] = {name: well(people, config, one, arguments.well) for name, one in models.items()}
     if arguments.real:
         shared = Path(os.environ.get("SYNTHREG_SHARED", Path(__file__).resolve().parents[3] / "shared")) / "data"
         if shared.is_dir():
@@ -117,7 +123,7 @@ def pasted(people: People, config: HealthyTaskConfig, models: dict[str, UNA], va
                 continue
             where, well = regions(brain, sick), brain & ~sick
             copied = torch.where(sick, other, image)
-            for name, shown in (("no-op", image), ("mirrored", copied), ("in-painting", filled(image, sick))):
+            for name, shown in (("no-op", image), ("mirrored", copied), ("in-painting", harmonic(image, sick))):
                 rows[modality, name].append(likeness(in_t1(shown, truth, well), truth, where))
             rows[modality, "mirrored"][-1] |= detection((image - other).abs(), sick, brain)
             if vae is not None:
@@ -131,6 +137,18 @@ def pasted(people: People, config: HealthyTaskConfig, models: dict[str, UNA], va
                 learned = detection(found.anomaly_logit[0, 0], sick, brain)
                 rows[modality, name].append(scores | {f"{key}, map": value for key, value in learned.items()})
     return rows
+
+
+def well(people: People, config: HealthyTaskConfig, model: UNA, samples: int) -> dict[str, float]:
+    """The threshold that healthy unseen people set, and what it marks in them."""
+    found = {
+        modality: [
+            differences(model, sample_of(people, config, 30_000_000 + number, modality, 0.0))
+            for number in range(samples)
+        ]
+        for modality in JUDGED
+    }
+    return marked_from(found, config.samples.spacing**3 / 1000)
 
 
 def table(rows: Rows) -> dict[str, dict[str, dict[str, float]]]:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from healthy_scores import detection, filled, likeness
+from healthy_scores import detection, likeness
 from peers.vae import VAE
 from scipy.ndimage import label
 
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.methods.una.model import UNA
 from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.tasks.healing import Healed, HealingConfig, detailed, heal, other_side
+from SlicerSynthReg.space.harmonic import harmonic
+from SlicerSynthReg.tasks.healing import Healed, HealingConfig, heal, in_own_contrast, other_side
 from SlicerSynthReg.tasks.model import chosen_card
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
@@ -41,29 +42,25 @@ def real_cases(shared: Path, models: dict[str, UNA], vae: VAE | None) -> dict[st
 
 
 def void(shared: Path, models: dict[str, UNA], brains: SynthMorph | None) -> dict[str, dict[str, float]]:
-    """L1, PSNR and SSIM inside the void, on the scale of the true T1's range there and about it; each method's
-    intensities are fitted to the patient's by a straight line outside the void."""
+    """L1, PSNR and SSIM inside the void, on the scale of the true T1's range there and about it; all in the patient's
+    own contrast."""
     voided, truth = (read_volume(shared / f"{VOID}-t1n{kind}.nii.gz") for kind in ("-voided", ""))
     hole = read_volume(shared / f"{VOID}-mask.nii.gz", "labels").data[0] > 0
     pieces, count = label(hole.numpy())
     ml = np.bincount(pieces.flat)[1:] * float(np.prod(voided.grid.spacing)) / 1000
     healthy = torch.from_numpy(pieces == int(np.abs(ml - HEALTHY_VOID_ML).argmin()) + 1)
     span = float(torch.quantile(truth.data[0][truth.data[0] > 0][::50], 0.995))
-    rest = (voided.data[0] > 0) & ~hole
 
     def scores(image: torch.Tensor) -> dict[str, float]:
         return likeness(image, truth.data[0], {"D": healthy}, span)
 
-    results = {"linear in-painting": scores(filled(voided.data[0], hole))}
+    results = {"linear in-painting": scores(harmonic(voided.data[0], hole))}
     for name, model in models.items():
         healed = heal(model, brains, 2.0, voided, HealingConfig())
         other = other_side(healed, voided, voided.grid)
         if other is not None:
             results["mirrored copy"] = scores(torch.where(hole, other.data[0], voided.data[0]))
-        made = detailed(healed, voided, voided.grid).data[0]
-        near = rest & (made > 0.3)
-        slope, low = np.polyfit(made[near][::20].double().numpy(), voided.data[0][near][::20].double().numpy(), 1)
-        results[name] = scores(torch.where(hole, made * slope + low, voided.data[0]))
+        results[name] = scores(torch.where(hole, in_own_contrast(healed, voided).data[0], voided.data[0]))
     return results
 
 
@@ -75,8 +72,12 @@ def anomalies(
     for name, model in models.items():
         healed = heal(model, brains, 2.0, volume, HealingConfig())
         sick, where = _on(truth, healed.t1.grid), healed.brain.data[0] > 0
-        results[f"{name}, anomaly map"] = detection(healed.anomaly.data[0], sick, where)
-        results[f"{name}, difference"] = detection(healed.difference.data[0], sick, where)
+        results[name] = detection(healed.difference.data[0], sick, where)
+        marked = (healed.anomaly.data[0] >= 0.5) & where
+        if results[name]:
+            results[name]["Dice, marked"] = (
+                2 * float((marked & sick).sum()) / float(marked.sum() + (sick & where).sum())
+            )
         results["mirrored difference"] = detection(_mirrored_difference(healed), sick, where)
         if vae is not None:
             rebuilt = vae.rebuilt(healed.scan.data[None])[0, 0]

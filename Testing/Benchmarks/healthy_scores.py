@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 
+from SlicerSynthReg.evaluate.auc import auc
 from SlicerSynthReg.evaluate.intensity import ssim_map
 from SlicerSynthReg.methods.una.difference import expressed
-from SlicerSynthReg.space.smoothing import box_mean
 
 Regions = dict[str, torch.Tensor]
 
@@ -35,33 +33,19 @@ def likeness(found: torch.Tensor, truth: torch.Tensor, where: Regions, span: flo
 
 
 def detection(score: torch.Tensor, sick: torch.Tensor, where: torch.Tensor) -> dict[str, float]:
-    """Area under the ROC curve, average precision, and Dice at the threshold that is best for this case."""
+    """Area under the ROC curve, average precision, and Dice at the threshold that is best for this case. Voxels of one
+    score are ranked together; {} where all voxels are sick, or none."""
     values, truth = score[where].double(), sick[where]
-    order = values.argsort(descending=True)
-    hits = truth[order].double().cumsum(0)
-    count, positives = torch.arange(1, len(hits) + 1).double(), float(truth.sum())
-    if positives in (0.0, float(len(hits))):
+    area = auc(values.numpy(), truth.numpy())
+    if math.isnan(area):
         return {}
-    ranks = torch.from_numpy(np.argsort(np.argsort(values.numpy(), kind="stable"))).double() + 1
-    auc = (float(ranks[truth].sum()) - positives * (positives + 1) / 2) / (positives * (len(hits) - positives))
-    precision = float((hits / count * truth[order]).sum() / positives)
-    return {"AUC": auc, "AP": precision, "best Dice": float((2 * hits / (count + positives)).max())}
-
-
-def filled(image: torch.Tensor, hole: torch.Tensor, sweeps: int = 400) -> torch.Tensor:
-    """Linear in-painting: inside `hole` the harmonic function of its rim (a straight ramp between two walls)."""
-    nearest = distance_transform_edt(hole.numpy(), return_distances=False, return_indices=True)
-    field = torch.where(hole, image[tuple(nearest)], image)
-    rim = hole.nonzero()
-    if not len(rim):
-        return field
-    low, high = (rim.min(0).values - 2).clamp_min(0), rim.max(0).values + 3
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high))
-    part, inside = field[box], hole[box]
-    for _ in range(sweeps):
-        part = torch.where(inside, (27 * box_mean(part[None, None], 1)[0, 0] - part) / 26, part)
-    field[box] = part
-    return field
+    values, order = values.sort(descending=True)
+    last = torch.cat([values[1:] != values[:-1], torch.ones(1, dtype=torch.bool)])  # of each run of equal scores
+    hits = truth[order].double().cumsum(0)[last]
+    count, positives = torch.arange(1, len(values) + 1).double()[last], float(truth.sum())
+    gained = torch.diff(hits, prepend=hits.new_zeros(1))
+    precision = float((hits / count * gained).sum() / positives)
+    return {"AUC": area, "AP": precision, "best Dice": float((2 * hits / (count + positives)).max())}
 
 
 def in_t1(image: torch.Tensor, truth: torch.Tensor, healthy: torch.Tensor) -> torch.Tensor:

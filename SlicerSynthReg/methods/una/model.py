@@ -23,11 +23,14 @@ from SlicerSynthReg.weights.registry import Card, load_weights
 @dataclass(frozen=True)
 class UNAConfig:
     """paired: whether the network sees the counterpart side (ablation c: not). hidden: channels between features and
-    maps."""
+    maps. marked_from: difference between scan and reconstruction, in SDs, at which the anomaly map is 0.5: half of
+    all healthy people whom the training left out have less than 25 ml marked (`healthy.py --well` among the
+    benchmarks)."""
 
     net: UNetConfig = field(default_factory=lambda: UNetConfig(inputs=2))
     paired: bool = True
     hidden: int = 24
+    marked_from: float = 1.7
 
     @classmethod
     def from_card(cls, values: dict[str, Any]) -> UNAConfig:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from SlicerSynthReg.methods.una.difference import difference, expressed
+from SlicerSynthReg.methods.una.difference import agreeing, as_anomaly, difference, expressed
 
 
 @pytest.fixture
@@ -47,3 +47,49 @@ def test_too_few_voxels_differ_from_nothing(a_t1):
     where = torch.zeros_like(EVERYWHERE)
     where[0, 0, :5] = True
     assert not difference(a_t1, a_t1 * 3, where).any()
+
+
+@pytest.fixture
+def grey_to_white() -> torch.Tensor:
+    return torch.linspace(0.5, 0.8, 24)[:, None, None].repeat(1, 24, 24)
+
+
+def test_a_lesion_that_takes_much_of_a_tissue_bends_what_is_expected_less(grey_to_white):
+    """Of the brightest third, three in eight are dark: the medians there lie at the fifth of what is well, until what
+    disagrees most is left out."""
+    noise = 0.08 * torch.randn(24, 24, 24, generator=torch.Generator().manual_seed(0))
+    image = grey_to_white + noise
+    lesion = torch.zeros_like(EVERYWHERE)
+    lesion[16:, :, :9] = True
+    image[lesion] -= 0.5
+    kept = agreeing(grey_to_white, image, EVERYWHERE)
+
+    def bent(where: torch.Tensor) -> float:
+        return float((expressed(grey_to_white, image, where) - grey_to_white)[16:, :, 9:].mean().abs())
+
+    assert float(kept[lesion].float().mean()) < 0.05 < 0.3 < float(kept[~lesion].float().mean())
+    assert bent(kept) < 0.8 * bent(EVERYWHERE)
+
+
+def test_the_shading_of_a_coil_is_no_anomaly(grey_to_white):
+    shading = torch.linspace(-0.05, 0.05, 24)[None, :, None].expand(24, 24, 24)
+    lesion = torch.zeros_like(EVERYWHERE)
+    lesion[6:9, 2:5, 2:5] = True
+    found = difference(grey_to_white, grey_to_white + shading + 0.1 * lesion, EVERYWHERE)
+    assert float(found[~lesion].quantile(0.95)) < 0.25 < float(found[lesion].mean())
+    shading_alone = float(shading.abs().quantile(0.95) / grey_to_white.std())
+    assert shading_alone > 0.5, "which is what would be found otherwise"
+
+
+def test_what_has_no_signal_does_not_stain_what_lies_beside_it(grey_to_white):
+    image, void = grey_to_white.clone(), torch.zeros_like(EVERYWHERE)
+    void[16:, 16:, 16:] = True
+    image[void] = 0
+    found = difference(grey_to_white, image, EVERYWHERE, void=void)
+    assert float(found[void].min()) > 3 and float(found[~void].max()) < 0.5
+    assert float(difference(grey_to_white, image, EVERYWHERE)[~void].max()) > 1.5, "as it would otherwise"
+
+
+def test_the_map_is_a_half_at_the_threshold_and_grows_with_the_difference():
+    found = as_anomaly(torch.tensor([0.0, 0.8, 1.6, 3.2, 100.0]), 1.6)
+    assert found.tolist() == pytest.approx([0, 0.2, 0.5, 0.8, 1], abs=1e-3)

@@ -69,6 +69,16 @@ def test_the_report_says_what_was_found_and_the_page_its_limits(installed, uprig
     assert "made up" in page and "no proof of health" in page and "not for diagnosis" in page
 
 
+def test_the_scan_with_what_is_abnormal_replaced_comes_on_request_in_its_own_units(
+    installed, upright, tmp_path, a_head_on
+):
+    head = a_head_on(upright)
+    result = ran(head, tmp_path, mirror="none", filled=True)
+    found = read_volume(result.outputs["filled"])
+    found.grid.require_same(upright, "the filled scan")
+    assert torch.allclose(found.data, head.data, atol=0.5), "nothing abnormal was found"
+
+
 def test_the_largest_piece_is_told_with_a_place_in_it():
     """A hook: its centre of mass lies beside it."""
     hook = np.zeros((9, 9, 9), bool)

@@ -44,24 +44,6 @@ def with_a_lesion(head: Volume) -> Volume:
     return Volume(torch.where(torch.from_numpy(hole)[None], head.data * 0.1 + 11, head.data), head.grid)
 
 
-def test_each_side_that_is_named_is_filled_where_it_is_sick(a_head_on, upright, a_network_that_returns_the_scan):
-    head = a_head_on(upright)
-    given = only(head, head)
-    sick = a_network_that_returns_the_scan(anomaly=6.0)
-    found = in_health(given, "moving", sick, 3.0, None, "cpu")
-    assert found.inputs.fixed is given.fixed and "healthy reconstruction" in found.warnings[0]
-    changed = (found.inputs.moving.data - head.data).abs()
-    span = float(head.data.max() - head.data.min())
-    assert float(changed.max()) > 0, "the reconstruction has gone through the standard grid"
-    assert float(changed.mean()) < 0.02 * span, "and is the scan, in the scan's own units"
-    both = in_health(given, "both", a_network_that_returns_the_scan(), 3.0, None, "cpu")
-    assert both.inputs.fixed is not given.fixed and torch.equal(both.inputs.moving.data, head.data)
-    assert [text.split(":")[0] for text in both.warnings] == [
-        "Nothing abnormal was found in the fixed scan",
-        "Nothing abnormal was found in the moving scan",
-    ]
-
-
 @pytest.fixture
 def healed_of(monkeypatch):
     """In place of the network: one that knows the head without its lesion, and where that is."""
@@ -74,6 +56,26 @@ def healed_of(monkeypatch):
         monkeypatch.setattr(through_healthy, "heal", knowing)
 
     return replace
+
+
+def test_each_side_that_is_named_is_filled_where_it_is_sick(
+    a_head_on, upright, a_network_that_returns_the_scan, healed_of
+):
+    head, network = a_head_on(upright), a_network_that_returns_the_scan()
+    given = only(head, head)
+    both = in_health(given, "both", network, 3.0, None, "cpu")
+    assert both.inputs.fixed is not given.fixed and torch.equal(both.inputs.moving.data, head.data)
+    assert [text.split(":")[0] for text in both.warnings] == [
+        "Nothing abnormal was found in the fixed scan",
+        "Nothing abnormal was found in the moving scan",
+    ]
+    healed_of(head, Volume(torch.ones_like(head.data), upright))
+    found = in_health(given, "moving", network, 3.0, None, "cpu")
+    assert found.inputs.fixed is given.fixed and "healthy reconstruction" in found.warnings[0]
+    changed = (found.inputs.moving.data - head.data).abs()
+    span = float(head.data.max() - head.data.min())
+    assert float(changed.max()) > 0, "the reconstruction has gone through the standard grid"
+    assert float(changed.mean()) < 0.02 * span, "and is the scan, in the scan's own units"
 
 
 def test_the_lesion_does_not_pull_and_the_scan_itself_is_moved(
