@@ -1,7 +1,8 @@
 """The deformable stage: Gauss-Newton on what both scans show, from coarse to fine.
 
 Compared are local contrast, as far as it agrees between the two scans; MIND-SSC, which does not ask that contrasts
-agree; and the structures that a network sees in either. Where the two scans, roughly aligned, turn out to show one
+agree; and the structures that a network sees in either, which alone tell tissues apart that one of the two contrasts
+shows alike. Where the two scans, roughly aligned, turn out to show one
 contrast, local contrast and tone decide the last level, and another at half the voxel size if the scans are that fine.
 """
 
@@ -76,10 +77,13 @@ def deform(
     mind = [mind_ssc(side.image[None, None])[0] * config.mind for side in sides]
     seen = [[] if side.structures is None else [side.structures * config.structures] for side in sides]
     fixed_plain, moving_plain = (Channels(values, side.weight, box) for values, side in zip(plain, sides))
-    counts = counted(fixed_plain, moving_plain, config)
+
+    def compared(counts: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.cat([c * counts, d, *more]) for c, d, more in zip(plain, mind, seen)]
+
     f, m = (
-        Channels(torch.cat([c * counts, d, *more]), side.weight, box)
-        for c, d, more, side in zip(plain, mind, seen, sides)
+        Channels(values, side.weight, box)
+        for values, side in zip(compared(counted(fixed_plain, moving_plain, config)), sides)
     )
     coarse = smoother(config.coarse, regularization)
     v = refine(f, m, start, coarse, lambda done: progress(0.4 * done))
@@ -95,8 +99,7 @@ def deform(
     if one_contrast:
         last, values = config.same_contrast, [toned(c, side, config) for c, side in zip(plain, sides)]
     else:
-        counts = counted(fixed_plain, moved_plain, config)
-        last, values = config.other_contrast, [torch.cat([c * counts, d]) for c, d in zip(plain, mind)]
+        last, values = config.other_contrast, compared(counted(fixed_plain, moved_plain, config))
     f, m = (Channels(value, side.weight, box) for value, side in zip(values, sides))
     v = refine(f, m, v, smoother(last, regularization), lambda done: progress(0.4 + 0.6 * done))
     return Deformed(Velocity(v, box.scaled_down(last.finest)), one_contrast)
