@@ -2,8 +2,8 @@
 
 Compared are local contrast, as far as it agrees between the two scans; MIND-SSC, which does not ask that contrasts
 agree; and the structures that a network sees in either, which alone tell tissues apart that one of the two contrasts
-shows alike. Where the two scans, roughly aligned, turn out to show one
-contrast, local contrast and tone decide the last level, and another at half the voxel size if the scans are that fine.
+shows alike. Where the two scans, roughly aligned, turn out to show one contrast, local contrast and tone decide the
+last level, and another at half the voxel size if the scans are that fine.
 """
 
 from __future__ import annotations
