@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import label
+from scipy.ndimage import binary_dilation, binary_fill_holes, label
 from torch.nn import functional as F
 
 from SlicerSynthReg.losses.mind import mind_ssc
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.synthmorph.model import Features
 from SlicerSynthReg.space.grid import Grid
+from SlicerSynthReg.space.harmonic import harmonic
 from SlicerSynthReg.space.smoothing import box_mean, gaussian
 from SlicerSynthReg.space.transform import Affine, resample
 from SlicerSynthReg.volume.volume import Volume, VolumeError
@@ -49,8 +50,9 @@ class Scan:
 def standardised(volume: Volume, mask: Volume | None, spacing: float) -> Scan:
     """`volume` on a RAS-aligned grid of `spacing` mm, air at 0, the brightest half percent at 1, cropped to content.
 
-    Finer images are smoothed first to the target's resolution, so that nothing aliases. Errors: VolumeError for one
-    that is too small to be compared.
+    What the mask encloses but leaves out gives way to a smooth continuation of its surroundings: it must not count, and
+    windows of its neighbours would look into it. Finer images are smoothed first to the target's resolution, so that
+    nothing aliases. Errors: VolumeError for one that is too small to be compared.
     """
     extent = volume.grid.spacing * volume.grid.shape
     if float(extent.min()) < LEAST_VOXELS * spacing:
@@ -64,12 +66,21 @@ def standardised(volume: Volume, mask: Volume | None, spacing: float) -> Scan:
     smooth = gaussian(data[None], blur)[0] if float(blur.max()) > 0.05 else data
     low = float(torch.quantile(_subset(data), 0.002))
     image = resample(smooth - low, volume.grid, grid)[0]  # so that beyond the image there is air, in CT too
-    lit = image[image > 0]
-    high = float(torch.quantile(_subset(lit), 0.995)) if len(lit) else 1.0
-    image = (image / max(high, 1e-6)).clamp(0.0, 1.0)
     seen = None if mask is None else resample((mask.data[:1] > 0).float(), mask.grid, grid)[0]
+    left_out = torch.zeros_like(image, dtype=torch.bool) if seen is None else _left_out(seen)
+    lit = image[(image > 0) & ~left_out]
+    high = float(torch.quantile(_subset(lit), 0.995)) if len(lit) else 1.0
+    image = harmonic((image / max(high, 1e-6)).clamp(0.0, 1.0), left_out)
     box = Channels(image[None], image, grid).bounding_box(0.06, margin_mm=4.0)
     return Scan(image, grid, seen).on(box)
+
+
+def _left_out(seen: torch.Tensor) -> torch.Tensor:
+    """(I, J, K) bool: the holes of a mask (share of each voxel), and the voxel about them, into which they are
+    smoothed. What lies about the whole of it, as about a brain's mask, is none."""
+    inside = (seen > 0.999).numpy()
+    holes = binary_fill_holes(inside) & ~inside
+    return torch.from_numpy(binary_dilation(holes, np.ones((3, 3, 3), dtype=bool)) if holes.any() else holes)
 
 
 def _subset(values: torch.Tensor, most: int = 1_000_000) -> torch.Tensor:
@@ -113,12 +124,13 @@ class Described:
 def describe(scan: Scan) -> Described:
     """Outline and texture, which turn with the head, for the search and the first fit; MIND-SSC, whose neighbours do
     not turn with it, once the heads are nearly upright to each other."""
-    weight = counting(scan)
-    outline = Channels(weight[None], torch.ones_like(weight), scan.grid).pooled(5)
+    whole, left_out = extent(scan), extent(scan) - counting(scan)
+    outline = Channels(whole[None], 1 - left_out, scan.grid).pooled(5)
     half = scan.halved()
     middle = middle_channels(scan)
     texture = gaussian(local_contrast(half.image, (2, 4)).abs()[None], 1.0)[0]
-    steady = Channels(torch.cat([middle.weight[None] * 2, texture]), middle.weight * 0.8 + 0.2, half.grid)
+    shape, unseen = (F.avg_pool3d(one[None, None], 2)[0] for one in (whole, left_out))
+    steady = Channels(torch.cat([shape * 2, texture]), (shape[0] * 0.8 + 0.2) * (1 - unseen[0]), half.grid)
     return Described(outline, steady, middle)
 
 
@@ -131,6 +143,15 @@ def middle_channels(scan: Scan) -> Channels:
 def counting(scan: Scan) -> torch.Tensor:
     """(I, J, K) how much each voxel counts: tissue, within the scan's mask if it has one."""
     return tissue(scan.image) if scan.mask is None else tissue(scan.image) * scan.mask
+
+
+def extent(scan: Scan) -> torch.Tensor:
+    """(I, J, K) `counting` as it would be without holes in the mask: the shape of what is looked at, of which a hole is
+    no part."""
+    if scan.mask is None:
+        return counting(scan)
+    holes = torch.from_numpy(binary_fill_holes((scan.mask > 0.5).numpy())).to(scan.mask)
+    return tissue(scan.image) * torch.maximum(scan.mask, holes)
 
 
 def box_of(fixed: Scan, margin_mm: float) -> Grid:
