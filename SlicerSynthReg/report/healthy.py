@@ -19,7 +19,7 @@ LIMITS = (
     "The anomaly map is the difference between the scan and the healthy brain in the scan's own contrast. It misses "
     "what is small or faint, and it marks what is merely unusual, or what the model draws badly: vessels, wide "
     "ventricles, artefacts, post-operative change. At its threshold of 0.5 half of all healthy people have up to 25 ml "
-    "marked; about 10 ml in T1, 20 in FLAIR, but 75 in T2 and 80 in CT.",
+    "marked; about 10 ml in T1, 20 in FLAIR, but 75 in T2 and in CT.",
     "A map without anomalies is no proof of health.",
     "Do not draw conclusions on a patient from it alone.",
 )

@@ -13,7 +13,7 @@ from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.methods.una.difference import agreeing, as_anomaly, difference, expressed
 from SlicerSynthReg.methods.una.model import UNA, Reconstruction
-from SlicerSynthReg.methods.una.voids import filled_void, void_of
+from SlicerSynthReg.methods.una.voids import air_about, filled_void, void_of
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.harmonic import harmonic
 from SlicerSynthReg.space.smoothing import box_mean
@@ -226,7 +226,8 @@ def _healed(
     near_brain = box_mean(brain[None, None], NEAR_VOX)[0, 0] > 0.02
     inside = _largest(((drawn > BRAIN_T1) & near_brain) | (brain > 0.5)) * seen
     ml = float(np.prod(near.grid.spacing)) / 1000
-    void = void_of(near.image, inside > 0, ml)
+    void = void_of(near.image, inside > 0, ml, torch.sigmoid(found.anomaly_logit[0, 0].cpu()))
+    inside = inside * (~air_about(near.image) | void)
     t1 = filled_void(drawn, near.image, other, inside > 0, void, void_of(other, inside > 0, ml))
     away = difference(t1, near.image, (inside > 0) & ((brain > 0.5) | void), void=void)
     return {

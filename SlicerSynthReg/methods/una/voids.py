@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_dilation, binary_erosion, label
+from scipy.ndimage import binary_dilation, binary_erosion, binary_propagation, label
 
 from SlicerSynthReg.methods.una.difference import expressed
 from SlicerSynthReg.space.harmonic import harmonic
 from SlicerSynthReg.space.smoothing import gaussian
 
 LEAST_ML = 1.0
-NO_SIGNAL, DIM = 1e-6, 0.08
+NO_SIGNAL, AIR, DIM = 1e-6, 0.03, 0.08
 """Of a scale on which the brightest half percent is 1; fluid in a T1 lies above."""
 REACH_VOX, RIM_VOX = 10, 2
 OTHER_SIDE = 0.6
@@ -24,16 +24,31 @@ OTHER_SIDE = 0.6
 with 0.8; mirrored copy 17.1, linear in-painting 17.1."""
 
 
-def void_of(image: torch.Tensor, brain: torch.Tensor, voxel_ml: float) -> torch.Tensor:
+def void_of(
+    image: torch.Tensor, brain: torch.Tensor, voxel_ml: float, anomaly: torch.Tensor | None = None
+) -> torch.Tensor:
     """(I, J, K) bool: pieces of the brain (bool) of at least 1 ml where the image is 0; what is next to them and almost
     as dark, for a region that was cut out and interpolated rings into itself; and the two voxels about both, which miss
-    a part of their signal."""
+    a part of their signal. anomaly: probability; pieces in which it is below a half on average are air that was taken
+    for brain."""
     core, count = label(binary_erosion(((image <= NO_SIGNAL) & brain).numpy()))
     if not count:
         return torch.zeros_like(brain)
-    large = np.isin(core, np.flatnonzero(np.bincount(core.flat)[1:] * voxel_ml >= LEAST_ML) + 1)
+    sizes = np.bincount(core.flat)
+    wanted = sizes * voxel_ml >= LEAST_ML
+    if anomaly is not None:
+        wanted &= np.bincount(core.flat, anomaly.double().numpy().ravel()) >= 0.5 * sizes
+    large = np.isin(core, np.flatnonzero(wanted[1:]) + 1)
     dim = binary_dilation(large, iterations=REACH_VOX, mask=((image < DIM) & brain).numpy()) | large
     return torch.from_numpy(binary_dilation(dim, iterations=RIM_VOX)) & brain
+
+
+def air_about(image: torch.Tensor) -> torch.Tensor:
+    """(I, J, K) bool: what is dark and reaches the faces of the image through the dark."""
+    dark = (image < AIR).numpy()
+    faces = np.ones(dark.shape, dtype=bool)
+    faces[1:-1, 1:-1, 1:-1] = False
+    return torch.from_numpy(binary_propagation(faces & dark, mask=dark))
 
 
 def filled_void(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from SlicerSynthReg.methods.una.voids import filled_void, void_of
+from SlicerSynthReg.methods.una.voids import air_about, filled_void, void_of
 from SlicerSynthReg.tasks.healing import HealingConfig, filled, heal, in_own_contrast
 from SlicerSynthReg.volume.volume import Volume
 
@@ -44,6 +44,25 @@ def test_what_is_merely_dark_is_no_void_nor_is_what_is_small(brain, a_t1, dark):
     assert not void_of(image, brain, VOXEL_ML).any()
 
 
+def test_air_that_was_taken_for_brain_is_no_void(brain, a_t1):
+    image = a_t1.clone()
+    image[CUT] = 0
+    image[20:, 20:, 20:] = 0
+    anomaly = torch.zeros_like(image)
+    anomaly[CUT] = 0.9
+    found = void_of(image, brain, VOXEL_ML, anomaly)
+    assert found[CUT].all() and not found[23:, 23:, 23:].any()
+
+
+def test_air_is_what_reaches_the_faces_through_the_dark(brain, a_t1):
+    image = a_t1.clone()
+    image[CUT] = 0
+    image[14, 14, 24:] = 0
+    found = air_about(image)
+    assert found[~brain].all() and found[14, 14, 26]
+    assert not found[CUT].any() and not found[brain & (image > 0)].any()
+
+
 def test_the_other_side_is_drawn_there_in_the_t1_s_contrast_without_a_seam(brain, a_t1):
     """The scan is a T1 of other units; the network drew mud, a tenth too bright about it."""
     image = a_t1 * 0.5 + 0.1 * brain
@@ -68,6 +87,7 @@ def test_where_the_other_side_has_no_signal_either_the_reconstruction_stays(brai
 def test_a_cut_head_is_marked_there_and_filled_as_bright_as_its_surroundings(
     upright, a_head_on, a_network_that_sees_next_to_nothing
 ):
+    a_network_that_sees_next_to_nothing.maps[2].bias.data[3] = 6.0
     whole = a_head_on(upright)
     scan = whole.data.clone()
     cut = (slice(None), slice(16, 26), slice(20, 30), slice(18, 28))
