@@ -65,21 +65,23 @@ def measured(setting: Setting, pair: Pair, model: SynthMorph) -> tuple[float, fl
 
 
 def curve(rows: dict[tuple[str, str], list[tuple[float, float]]], path: Path) -> None:
-    """Dice against seconds, a line a kind."""
-    figure = Figure(figsize=(7, 4.5), dpi=130, layout="constrained")
+    """Dice against seconds, a plot a kind; open circles do without the network or with it alone."""
+    kinds = sorted({kind for kind, _ in rows})
+    figure = Figure(figsize=(4.6 * len(kinds), 4.2), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot(xlabel="seconds for a pair", ylabel="mean Dice")
-    axes.margins(x=0.16)
-    for place, kind in enumerate(sorted({kind for kind, _ in rows})):
+    plots = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    plots[0].set_ylabel("mean Dice")
+    for axes, kind in zip(plots, kinds):
+        axes.set(title=kind, xlabel="seconds for a pair")
+        axes.margins(x=0.25)
+        axes.grid(alpha=0.3)
         points = {name: np.mean(rows[kind, name], axis=0) for name in SETTINGS if (kind, name) in rows}
         with_network = [points[name] for name in ("headers", "affine", "fast", "accurate") if name in points]
-        line = axes.plot([p[1] for p in with_network], [p[0] for p in with_network], marker="o", label=kind)[0]
+        line = axes.plot([p[1] for p in with_network], [p[0] for p in with_network], marker="o")[0]
         for name, (dice, seconds) in points.items():
             filled = line.get_color() if "no network" not in name and name != "network alone" else "none"
             axes.scatter([seconds], [dice], edgecolors=line.get_color(), facecolors=filled, zorder=3)
-            axes.annotate(name, (seconds, dice), xytext=(5, (-9, 5)[place % 2]), textcoords="offset points", fontsize=7)
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+            axes.annotate(name, (seconds, dice), xytext=(5, -9), textcoords="offset points", fontsize=7)
     figure.savefig(path)
 
 
