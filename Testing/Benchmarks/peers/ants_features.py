@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import ants
+from ants_moving import move_all
 from arguments import peer_arguments
 
 
@@ -42,11 +43,7 @@ def main() -> None:
             multivariate_extras=[("MeanSquares", f, m, 1, 0) for f, m in pairs[1:]],
             outprefix=f"{scratch}/syn_",
         )
-        moves = [(given.labels, given.out, "genericLabel")] if given.labels else []
-        for source, target, how in [*moves, *((a, b, "linear") for a, b in zip(given.values, given.values_out))]:
-            image = ants.image_read(str(source))
-            moved = ants.apply_transforms(fixed, image, found["fwdtransforms"], interpolator=how)
-            ants.image_write(moved, str(target))
+        move_all(given, fixed, found["fwdtransforms"])
         if given.moved:
             ants.image_write(ants.apply_transforms(fixed, moving, found["fwdtransforms"]), str(given.moved))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 
 import ants
+from ants_moving import move_all
 from arguments import peer_arguments
 
 
@@ -19,11 +20,7 @@ def main() -> None:
     fixed, moving = ants.image_read(str(given.fixed)), ants.image_read(str(given.moving))
     with tempfile.TemporaryDirectory() as scratch:
         found = ants.registration(fixed, moving, type_of_transform="SyN", outprefix=f"{scratch}/syn_")
-        moves = [(given.labels, given.out, "genericLabel")] if given.labels else []
-        for source, target, how in [*moves, *((a, b, "linear") for a, b in zip(given.values, given.values_out))]:
-            image = ants.image_read(str(source))
-            moved = ants.apply_transforms(fixed, image, found["fwdtransforms"], interpolator=how)
-            ants.image_write(moved, str(target))
+        move_all(given, fixed, found["fwdtransforms"])
         if given.moved:
             ants.image_write(found["warpedmovout"], str(given.moved))
 
