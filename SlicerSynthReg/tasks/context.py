@@ -25,7 +25,7 @@ from SlicerSynthReg.tasks.context_inputs import read_pairs, wanted_labels
 from SlicerSynthReg.tasks.context_pairs import PairPaths, find_pairs, read_legend
 from SlicerSynthReg.tasks.context_parameters import PLANES, ContextParameters
 from SlicerSynthReg.tasks.context_samples import case_doubt
-from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.loaded import loaded
 from SlicerSynthReg.tasks.model import context_card
 from SlicerSynthReg.tasks.stopwatch import Stopwatch
@@ -49,12 +49,10 @@ class Answer:
 def context_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
     """Apply a set of examples to one target; every file lies in `workspace`."""
     parameters = ContextParameters(**request.parameters)
-    if parameters.threads:
-        torch.set_num_threads(parameters.threads)
+    device = set_up(parameters)
     card = context_card(parameters.model)
     paths = find_pairs(Path(request.inputs["examples"]))
     target = _target(request, paths)
-    device = chosen_device(parameters.device)
     model = loaded(Neuralizer, card).to(device)
     config = AskConfig(PLANES[parameters.plane], parameters.size, parameters.spread, parameters.neighbours)
     watch = Stopwatch(progress)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SlicerSynthReg.tasks.parameters import device_parameter, parameter, threads_parameter
+from SlicerSynthReg.tasks.parameters import ComputeParameters, parameter
 
 PLANES = {"sagittal": (0,), "coronal": (1,), "axial": (2,), "all": (0, 1, 2)}
 """Axes of an upright (RAS) grid across which slices are cut."""
 
 
 @dataclass(frozen=True)
-class ContextParameters:
+class ContextParameters(ComputeParameters):
     """How the examples are applied to the target."""
 
     model: str | None = parameter(str, None, "Name of the model (see `synthreg models`); default: the one that ships.")
@@ -40,5 +40,3 @@ class ContextParameters:
         int, 0, "Ask so many times again with half of the examples, to rank cases by doubt.", low=0, high=32
     )
     check_examples: bool = parameter(bool, True, "Ask the other examples about each one, and warn of contradictions.")
-    device: str = device_parameter()
-    threads: int | None = threads_parameter()

@@ -23,7 +23,7 @@ from SlicerSynthReg.report.html import write_page
 from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome, shown_name
 from SlicerSynthReg.tasks.contrast_inputs import Inputs, read_inputs
 from SlicerSynthReg.tasks.contrast_parameters import ContrastParameters
-from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.loaded import loaded
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
 from SlicerSynthReg.tasks.model import contrast_card
@@ -42,12 +42,11 @@ SOFT_HU = (-50.0, 150.0)
 def contrast_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
     """Run one translation; every file lies in `workspace`."""
     parameters = ContrastParameters(**request.parameters)
-    if parameters.threads:
-        torch.set_num_threads(parameters.threads)
+    device = set_up(parameters).type
     card = contrast_card(parameters.model)
     watch = Stopwatch(progress)
     watch.stage("reading", 0.01)
-    model = loaded(ContrastModel, card).to(chosen_device(parameters.device))
+    model = loaded(ContrastModel, card).to(device)
     if parameters.to not in model.directions:
         raise RequestError(
             f"Found that {card.name} makes {model.directions[0]} CT only, expected a model for {parameters.to}. "
@@ -55,7 +54,6 @@ def contrast_task(request: Request, workspace: Path, progress: Progress) -> Task
         )
     inputs = read_inputs(request, parameters)
     watch.stage("translating", 0.06)
-    device = next(model.parameters()).device.type
     config = TranslateConfig(
         parameters.to,
         Solution(parameters.solver, parameters.steps),

@@ -10,6 +10,7 @@ from pathlib import Path
 from SlicerSynthReg.evaluate.ct_check import CTCheck, check_ct
 from SlicerSynthReg.request import Request, RequestError, Suggestion
 from SlicerSynthReg.tasks.contrast_parameters import ContrastParameters
+from SlicerSynthReg.tasks.reading import read_image
 from SlicerSynthReg.volume.axial import AxialView
 from SlicerSynthReg.volume.ct_series import SeriesCheck, check_ct_series
 from SlicerSynthReg.volume.read import read_volume
@@ -39,14 +40,7 @@ def read_inputs(request: Request, parameters: ContrastParameters) -> Inputs:
     if path.is_dir():
         with _named(path):
             headers = check_ct_series(path, parameters.series)
-    image = read_volume(
-        path,
-        frame=parameters.frame,
-        series=parameters.series,
-        assume_geometry=parameters.assume_geometry,
-        replace_nonfinite=parameters.replace_nonfinite,
-        interpolate_gaps=parameters.interpolate_gaps,
-    )
+    image = read_image(path, parameters, parameters.frame, parameters.series)
     labels, truth = _beside(request, "labels", image), _beside(request, "truth", image)
     count = image.grid.shape[AxialView.of(image.grid).order[0]]
     if parameters.slice is not None and parameters.slice > count:

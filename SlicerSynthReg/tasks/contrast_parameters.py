@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SlicerSynthReg.tasks.parameters import (
-    device_parameter,
-    frame_parameter,
-    gaps_parameter,
-    geometry_parameter,
-    nonfinite_parameter,
-    parameter,
-    series_parameter,
-    threads_parameter,
-)
+from SlicerSynthReg.tasks.parameters import ImageParameters, parameter
 
 SOLVERS = ("euler", "midpoint", "heun", "rk3", "rk4", "adams", "adaptive")
 """Of space.ode.METHODS, which adds other names for the same; a test compares them."""
 
 
 @dataclass(frozen=True)
-class ContrastParameters:
+class ContrastParameters(ImageParameters):
     """What is made, how, and what the input is forgiven."""
 
     to: str = parameter(str, "native", "What to make of the image.", choices=("native", "contrast"))
@@ -39,10 +30,3 @@ class ContrastParameters:
     )
     dicom: bool = parameter(bool, False, "Write the result as a DICOM series too; the input must be a DICOM folder.")
     batch: int = parameter(int, 8, "Slices at once; fewer need less memory.", low=1, changes_result=False)
-    device: str = device_parameter()
-    threads: int | None = threads_parameter()
-    assume_geometry: bool = geometry_parameter()
-    replace_nonfinite: float | None = nonfinite_parameter()
-    interpolate_gaps: bool = gaps_parameter()
-    frame: int | None = frame_parameter()
-    series: str | None = series_parameter()

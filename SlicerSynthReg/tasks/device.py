@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from SlicerSynthReg.request import RequestError, Suggestion
+from SlicerSynthReg.tasks.parameters import ComputeParameters
 
 if TYPE_CHECKING:
     import torch
@@ -32,3 +33,12 @@ def chosen_device(name: str) -> torch.device:
 
     require_device(name)
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def set_up(parameters: ComputeParameters) -> torch.device:
+    """The device that was asked for, and from here on as many threads. Errors: as require_device."""
+    import torch
+
+    if parameters.threads:
+        torch.set_num_threads(parameters.threads)
+    return chosen_device(parameters.device)

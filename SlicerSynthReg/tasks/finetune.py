@@ -35,7 +35,7 @@ from SlicerSynthReg.request import (
 from SlicerSynthReg.space.voting import resample_labels
 from SlicerSynthReg.tasks.context_inputs import Pair, read_pairs, wanted_labels
 from SlicerSynthReg.tasks.context_pairs import LabelName, PairPaths, find_pairs, read_legend
-from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters
 from SlicerSynthReg.train.finetune import Annotated, FineTuneConfig, FineTuneTask
 from SlicerSynthReg.train.loop import LoopConfig, train
@@ -61,8 +61,7 @@ class Plan:
 def finetune_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
     """Train, save the model where the user keeps models, and tell how well it does."""
     parameters = FineTuneParameters(**request.parameters)
-    if parameters.threads:
-        torch.set_num_threads(parameters.threads)
+    device = set_up(parameters).type
     models = _models_folder(parameters.model_name)
     told = _Told(progress)
     told.say("reading the examples")
@@ -74,7 +73,6 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
     spacing = parameters.spacing_mm or float(np.clip(np.sort(pairs[0].inputs[0].grid.spacing)[1], 1.0, 2.0))
     volumes = [annotated(pair, labels, spacing) for pair in pairs]
     known, left_out, warnings = _split(volumes, parameters.left_out)
-    device = chosen_device(parameters.device).type
     torch.manual_seed(0)
     model = start_model(parameters.start, labels)
     config = FineTuneConfig(AugmentConfig(side=parameters.crop), parameters.crops)

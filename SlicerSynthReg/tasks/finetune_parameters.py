@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SlicerSynthReg.tasks.parameters import device_parameter, parameter, threads_parameter
+from SlicerSynthReg.tasks.parameters import ComputeParameters, ImageParameters, parameter
 
 
 @dataclass(frozen=True)
-class FineTuneParameters:
+class FineTuneParameters(ComputeParameters):
     """What is trained, from where, and for how long."""
 
     model_name: str = parameter(str, "my-model", "Name of the new model, as the lists of models will show it.")
@@ -23,14 +23,10 @@ class FineTuneParameters:
     crops: int = parameter(int, 2, "Crops a step.", low=1, high=16)
     learning_rate: float = parameter(float, 5e-4, "Learning rate of Adam at its highest.", low=1e-6, high=0.1)
     patience: int = parameter(int, 10, "End after so many checks without a better score; 0: never.", low=0, high=100)
-    device: str = device_parameter()
-    threads: int | None = threads_parameter()
 
 
 @dataclass(frozen=True)
-class SegmentParameters:
+class SegmentParameters(ImageParameters):
     """Which model segments the image."""
 
     model: str = parameter(str, "my-model", "Name of a model made by fine-tuning (see `synthreg models`).")
-    device: str = device_parameter()
-    threads: int | None = threads_parameter()

@@ -18,15 +18,15 @@ from SlicerSynthReg.report.healthy_picture import healthy_picture
 from SlicerSynthReg.report.html import write_page
 from SlicerSynthReg.request import Progress, Request, TaskOutcome, shown_name
 from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.healing import Healed, HealingConfig, detailed, filled, heal, other_side
 from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
 from SlicerSynthReg.tasks.loaded import loaded, registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
 from SlicerSynthReg.tasks.model import chosen_card, healthy_card
 from SlicerSynthReg.tasks.parameters import recorded
+from SlicerSynthReg.tasks.reading import read_image
 from SlicerSynthReg.tasks.stopwatch import Stopwatch
-from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
 
@@ -38,20 +38,12 @@ CONFIDENT = 0.1
 def healthy_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
     """One reconstruction; every file lies in `workspace`."""
     parameters = HealthyParameters(**request.parameters)
-    if parameters.threads:
-        torch.set_num_threads(parameters.threads)
+    device = set_up(parameters).type
     card = healthy_card(parameters.model)
     watch = Stopwatch(progress)
     watch.stage("reading", 0.01)
-    scan = read_volume(
-        Path(request.inputs["image"]),
-        frame=parameters.frame,
-        series=parameters.series,
-        assume_geometry=parameters.assume_geometry,
-        replace_nonfinite=parameters.replace_nonfinite,
-        interpolate_gaps=parameters.interpolate_gaps,
-    )
-    config = HealingConfig(parameters.modality, parameters.mirror, chosen_device(parameters.device).type)
+    scan = read_image(Path(request.inputs["image"]), parameters, parameters.frame, parameters.series)
+    config = HealingConfig(parameters.modality, parameters.mirror, device)
     watch.end()
     healed = heal(
         loaded(UNA, card),

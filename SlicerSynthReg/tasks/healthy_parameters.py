@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SlicerSynthReg.tasks.parameters import (
-    device_parameter,
-    frame_parameter,
-    gaps_parameter,
-    geometry_parameter,
-    nonfinite_parameter,
-    parameter,
-    series_parameter,
-    threads_parameter,
-)
+from SlicerSynthReg.tasks.parameters import ImageParameters, parameter
 
 
 @dataclass(frozen=True)
-class HealthyParameters:
+class HealthyParameters(ImageParameters):
     """How the healthy anatomy is made, and what the scan is forgiven."""
 
     model: str | None = parameter(str, None, "Name of the model (see `synthreg models`); default: the one that ships.")
@@ -40,10 +31,3 @@ class HealthyParameters:
         str, "deformable", "How the other side is brought over: deformable, affine, or none (one side only).",
         choices=("deformable", "affine", "none"),
     )  # fmt: skip
-    device: str = device_parameter()
-    threads: int | None = threads_parameter()
-    assume_geometry: bool = geometry_parameter()
-    replace_nonfinite: float | None = nonfinite_parameter()
-    interpolate_gaps: bool = gaps_parameter()
-    frame: int | None = frame_parameter()
-    series: str | None = series_parameter()

@@ -31,32 +31,6 @@ def parameter(kind: type, default: Any, help: str, **more: Any) -> Any:
     return field(default=default, metadata={"kind": kind, "help": help, **more})
 
 
-def device_parameter() -> Any:
-    return parameter(
-        str,
-        "auto",
-        "Where to compute: auto takes a CUDA graphics card where there is one, else the processor.",
-        choices=("auto", "cpu", "cuda"),
-        changes_result=False,
-    )
-
-
-def threads_parameter() -> Any:
-    return parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
-
-
-def geometry_parameter() -> Any:
-    return parameter(bool, False, "Take images without a position in their header as centred R, A, S.")
-
-
-def nonfinite_parameter() -> Any:
-    return parameter(float, None, "Value put in place of NaN and infinite voxels.")
-
-
-def gaps_parameter() -> Any:
-    return parameter(bool, False, "Fill missing DICOM slices linearly.")
-
-
 def frame_parameter(image: str = "image") -> Any:
     return parameter(int, None, f"Which frame of a 4-D {image} (0 = first).", low=0)
 
@@ -66,8 +40,39 @@ def series_parameter(folder: str = "DICOM folder") -> Any:
 
 
 @dataclass(frozen=True)
-class RegisterParameters:
-    """How a pair is registered, and what its files are forgiven."""
+class ComputeParameters:
+    """Shared: where a task computes."""
+
+    device: str = parameter(
+        str,
+        "auto",
+        "Where to compute: auto takes a CUDA graphics card where there is one, else the processor.",
+        choices=("auto", "cpu", "cuda"),
+        changes_result=False,
+    )
+    threads: int | None = parameter(int, None, "Processor threads; default: all.", low=1, changes_result=False)
+
+
+@dataclass(frozen=True)
+class FileParameters:
+    """Shared: what an image's file is forgiven."""
+
+    assume_geometry: bool = parameter(bool, False, "Take images without a position in their header as centred R, A, S.")
+    replace_nonfinite: float | None = parameter(float, None, "Value put in place of NaN and infinite voxels.")
+    interpolate_gaps: bool = parameter(bool, False, "Fill missing DICOM slices linearly.")
+
+
+@dataclass(frozen=True)
+class ImageParameters(FileParameters, ComputeParameters):
+    """Shared by tasks that look at a single image."""
+
+    frame: int | None = frame_parameter()
+    series: str | None = series_parameter()
+
+
+@dataclass(frozen=True)
+class MethodParameters(FileParameters, ComputeParameters):
+    """Shared by tasks that register: how images are aligned."""
 
     model: str | None = parameter(str, None, "Name of the model (see `synthreg models`); default: chosen by the task.")
     preset: str = parameter(str, "accurate", "Trade time for accuracy.", choices=("fast", "accurate"))
@@ -87,14 +92,20 @@ class RegisterParameters:
     features_model: str | None = parameter(
         str, None, "Name of the model whose features are compared; default: the installed feature network."
     )
-    landmark_start: bool = parameter(
-        bool, False, "Start from the landmark pairs, which then no longer measure the error on their own."
-    )
     regularization: float | None = parameter(
         float, None, "Smoothness of the deformation (lambda); 1 is the paper's; default: the model's.", low=0.0
     )
     refine: bool = parameter(bool, True, "Refine the network's answer on this pair.")
     affine_only: bool = parameter(bool, False, "Stop after the affine stage.")
+
+
+@dataclass(frozen=True)
+class RegisterParameters(MethodParameters):
+    """How one pair is registered."""
+
+    landmark_start: bool = parameter(
+        bool, False, "Start from the landmark pairs, which then no longer measure the error on their own."
+    )
     through_healthy: str = parameter(
         str,
         "none",
@@ -104,11 +115,6 @@ class RegisterParameters:
     healthy_model: str | None = parameter(
         str, None, "Name of the model that reconstructs, with through-healthy; default: the one that ships."
     )
-    device: str = device_parameter()
-    threads: int | None = threads_parameter()
-    assume_geometry: bool = geometry_parameter()
-    replace_nonfinite: float | None = nonfinite_parameter()
-    interpolate_gaps: bool = gaps_parameter()
     fixed_frame: int | None = frame_parameter("fixed image")
     moving_frame: int | None = frame_parameter("moving image")
     fixed_series: str | None = series_parameter("fixed DICOM folder")
@@ -116,18 +122,19 @@ class RegisterParameters:
 
 
 @dataclass(frozen=True)
-class ApplyParameters:
+class ApplyParameters(FileParameters):
     """How a saved transform is applied."""
 
     inverse_landmarks: bool = parameter(
         bool, False, "Send the landmarks from the reference to the image instead of along with the image."
     )
-    assume_geometry: bool = geometry_parameter()
 
 
 def parameter_specs(record: type) -> dict[str, ParameterSpec]:
-    """The parameters of one record, by name, in its order."""
-    return {f.name: ParameterSpec(name=f.name, default=f.default, **f.metadata) for f in fields(record)}
+    """The parameters of one record, by name, those of its method before where it computes and what it forgives."""
+    last = {one.name for one in fields(ImageParameters)}
+    ordered = sorted(fields(record), key=lambda one: one.name in last)
+    return {one.name: ParameterSpec(name=one.name, default=one.default, **one.metadata) for one in ordered}
 
 
 def recorded(record: type, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from SlicerSynthReg.evaluate.landmarks import target_error
 from SlicerSynthReg.evaluate.overlap import overlap
 from SlicerSynthReg.evaluate.regularity import inverse_consistency, jacobian_map, regularity
@@ -20,10 +18,9 @@ from SlicerSynthReg.request import Progress, Request, TaskOutcome, shown_name
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Displacement, Transform
 from SlicerSynthReg.space.voting import resample_labels
-from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig
-from SlicerSynthReg.tasks.choosing import align_chosen
-from SlicerSynthReg.tasks.deforming import DeformingConfig
-from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.alignment import Alignment
+from SlicerSynthReg.tasks.choosing import align_chosen, config_of
+from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.loaded import loaded, registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
 from SlicerSynthReg.tasks.model import chosen_card, healthy_card
@@ -47,14 +44,12 @@ SCORED_VOXELS = 60
 def register_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
     """Run one registration; every file lies in `workspace`."""
     parameters = RegisterParameters(**request.parameters)
-    if parameters.threads:
-        torch.set_num_threads(parameters.threads)
+    device = set_up(parameters).type
     watch = Stopwatch(lambda share, text: progress(share, text))
     watch.stage("reading", 0.01)
     inputs = read_inputs(request, parameters)
     card = chosen_card(parameters.model)
     model = registration_network(card)
-    device = chosen_device(parameters.device).type
     watch.end()
     compared, health = inputs, None
     if parameters.through_healthy != "none":
@@ -62,13 +57,7 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
         compared = health.inputs
         watch.seconds.update(health.seconds)
     begun = 0.02 if health is None else 0.32
-    config = AlignmentConfig(
-        regularization=1.0 if parameters.regularization is None else parameters.regularization,
-        refine=parameters.refine,
-        affine_only=parameters.affine_only,
-        deforming=DeformingConfig(last=parameters.preset == "accurate"),
-        device=device,
-    )
+    config = config_of(parameters, device)
     alignment = align_chosen(
         parameters,
         model,

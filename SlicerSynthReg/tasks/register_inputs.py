@@ -10,6 +10,7 @@ from SlicerSynthReg.request import Request
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Transform
 from SlicerSynthReg.tasks.parameters import RegisterParameters
+from SlicerSynthReg.tasks.reading import read_image
 from SlicerSynthReg.volume.landmarks import Landmarks, read_landmarks
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import read_transform
@@ -36,14 +37,8 @@ def read_inputs(request: Request, parameters: RegisterParameters) -> Inputs:
     paths = request.inputs
 
     def image(which: str) -> Volume:
-        return read_volume(
-            paths[which],
-            frame=getattr(parameters, f"{which}_frame"),
-            series=getattr(parameters, f"{which}_series"),
-            assume_geometry=parameters.assume_geometry,
-            replace_nonfinite=parameters.replace_nonfinite,
-            interpolate_gaps=parameters.interpolate_gaps,
-        )
+        frame, series = (getattr(parameters, f"{which}_{what}") for what in ("frame", "series"))
+        return read_image(paths[which], parameters, frame, series)
 
     def labels(name: str, grid: Grid | None) -> Volume | None:
         if name not in paths:

@@ -11,10 +11,11 @@ from SlicerSynthReg.evaluate.overlap import overlap
 from SlicerSynthReg.evaluate.uncertainty import entropy
 from SlicerSynthReg.methods.finetune.model import FineTuned
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
-from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.finetune_parameters import SegmentParameters
 from SlicerSynthReg.tasks.loaded import loaded
 from SlicerSynthReg.tasks.model import segmenter_card
+from SlicerSynthReg.tasks.reading import read_image
 from SlicerSynthReg.volume.intensity import unit_intensities
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
@@ -24,12 +25,11 @@ from SlicerSynthReg.volume.write import write_volume
 def segment_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
     """Label map and entropy (in bits) on the image's grid."""
     parameters = SegmentParameters(**request.parameters)
-    if parameters.threads:
-        torch.set_num_threads(parameters.threads)
+    device = set_up(parameters)
     card = segmenter_card(parameters.model)
-    image = read_volume(request.inputs["image"])
+    image = read_image(request.inputs["image"], parameters, parameters.frame, parameters.series)
     progress(0.1, "segmenting")
-    model = loaded(FineTuned, card).to(chosen_device(parameters.device))
+    model = loaded(FineTuned, card).to(device)
     grid = image.grid.aligned_to_ras(card.spacing_mm)
     with torch.inference_mode():
         found = model.probabilities(unit_intensities(image.resampled(grid).data[0]))

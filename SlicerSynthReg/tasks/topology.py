@@ -12,7 +12,7 @@ from SlicerSynthReg.methods.topology.control import ControlGroup
 from SlicerSynthReg.methods.topology.model import Explained, Topology, description, halved, moved
 from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome
 from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.tasks.device import chosen_device
+from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.loaded import loaded
 from SlicerSynthReg.tasks.model import topology_card
 from SlicerSynthReg.tasks.topology_parameters import TopologyParameters
@@ -31,9 +31,7 @@ def topology_task(request: Request, workspace: Path, progress: Progress) -> Task
     """L_sym of the fixed image given the moving one, or Q where there are controls, and both baselines; all on the
     fixed image's grid."""
     parameters = TopologyParameters(**request.parameters)
-    if parameters.threads:
-        torch.set_num_threads(parameters.threads)
-    card, device = topology_card(parameters.model), chosen_device(parameters.device)
+    card, device = topology_card(parameters.model), set_up(parameters)
     progress(0.02, "reading")
     fixed, moving = (read_volume(request.inputs[name]) for name in ("fixed", "moving"))
     transform = None

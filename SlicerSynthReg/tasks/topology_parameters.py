@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from SlicerSynthReg.tasks.parameters import device_parameter, parameter, threads_parameter
+from SlicerSynthReg.tasks.parameters import ComputeParameters, parameter
 
 
 @dataclass(frozen=True)
-class TopologyParameters:
+class TopologyParameters(ComputeParameters):
     """How the places that no smooth warp explains are found and marked."""
 
     model: str | None = parameter(str, None, "Name of the model (see `synthreg models`); default: the one that ships.")
@@ -16,5 +16,3 @@ class TopologyParameters:
         float, 98.0, "Percentile of the map within the fixed image's foreground, above which a voxel is marked.",
         low=50.0, high=100.0,
     )  # fmt: skip
-    device: str = device_parameter()
-    threads: int | None = threads_parameter()
