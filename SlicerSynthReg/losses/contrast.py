@@ -29,8 +29,11 @@ def same_place(
     return multi_positive(z1, z2, self_pair, ignored, temperature)
 
 
-def same_label(z: torch.Tensor, labels: torch.Tensor, temperature: float) -> torch.Tensor:
+def same_label(
+    z: torch.Tensor, labels: torch.Tensor, temperature: float, views: torch.Tensor | None = None
+) -> torch.Tensor:
     """Places of one label attract, others repel, wherever they were seen (anatomix eq. 1): z (N, C) unit vectors of
-    all views together, labels (N,); a place is no positive and no negative of itself."""
-    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    return multi_positive(z, z, (labels[:, None] == labels[None]) & ~itself, itself, temperature)
+    all views together, labels (N,); a place is no positive and no negative of itself. views (N,): where they are given,
+    nor is any place of its own view, in which one label has one brightness."""
+    ignored = torch.eye(len(z), dtype=torch.bool, device=z.device) if views is None else views[:, None] == views[None]
+    return multi_positive(z, z, (labels[:, None] == labels[None]) & ~ignored, ignored, temperature)

@@ -29,12 +29,16 @@ def features_any(
     start: Optional[str] = typer.Option(None, help="Model whose network the training starts from."),
     temperature: float = typer.Option(0.33, help="Of the comparison of labels (the paper compares 0.33 and 0.07)."),
     place: float = typer.Option(0.25, help="Weight of telling places apart, 0: labels alone, as in the paper."),
+    within_views: bool = typer.Option(False, help="Compare labels within each view as well, as in the paper."),
     foreground: float = typer.Option(2 / 3, help="Share of the label maps with a foreground mask."),
     device: str = DEVICE,
 ) -> Task:
     """Features of any anatomy in any contrast, from shapes that never existed (anatomix)."""
     engine = EnsembleConfig(foreground=foreground)
-    config = FeatureTaskConfig(engine, temperature=temperature, place=place, place_levels=(-1,) if place else ())
+    levels = (-1,) if place else ()
+    config = FeatureTaskConfig(
+        engine, temperature=temperature, place=place, place_levels=levels, within_views=within_views
+    )
     task = FeatureTask(config, device, masks_of(labels) if labels else ())
     if start:
         task.model.net.load_state_dict(network_of(start))

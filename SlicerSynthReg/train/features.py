@@ -9,8 +9,9 @@ random shapes for the features of its shapes variant.
 
 Departures. The paper shows both views in one crop, and compares labels alone. Were both crops the same, the network
 could pass by encoding where a voxel lies in its crop: measured, it found 99.6 % of the places after 250 steps that
-way, and had learned nothing of what it saw. Telling places apart gives the output slopes within a label too, which
-registration follows. An ensemble serves several steps, each with contrasts and crops of its own.
+way, and had learned nothing of what it saw. Labels are compared across the views alone: within one, brightness is
+enough to tell them. Telling places apart gives the output slopes within a label too, which registration follows. An
+ensemble serves several steps, each with contrasts and crops of its own.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class FeatureTaskConfig:
     points: places compared a step. levels: what learns labels, powers of two of the voxel, -1 the network's output;
     place_levels: what learns places also, weighed by `place`. near: voxels within which places are not told apart.
     projection: width of the heads between features and comparison of labels, 0 for none. placing: how each crop lies.
+    within_views: whether labels are compared within each view as well, as the paper does.
     """
 
     engine: EnsembleConfig | ShapesConfig = field(default_factory=EnsembleConfig)
@@ -56,6 +58,7 @@ class FeatureTaskConfig:
     place: float = 0.25
     place_temperature: float = 0.1
     near: float = 3.0
+    within_views: bool = False
     placing: DeformConfig = field(
         default_factory=lambda: DeformConfig((), 0.0, 0, rotation_degrees=12.0, shift_vox=12.0, scale=0.08, shear=0.05)
     )
@@ -127,10 +130,11 @@ class FeatureTask:
     def loss(self, step: int) -> dict[str, torch.Tensor]:
         config = self.config
         matched = self._matched(self.model, step // config.serves, torch.Generator().manual_seed(step), config.points)
-        terms = {}
+        terms, count = {}, len(matched.labels)
+        views = None if config.within_views else torch.arange(2, device=self.device).repeat_interleave(count)
         for level, z1, z2 in zip(config.levels, matched.z1, matched.z2):
             z = self.model.projected(torch.cat([z1, z2]), level)
-            terms[f"label{level}"] = same_label(z, matched.labels.repeat(2), config.temperature)
+            terms[f"label{level}"] = same_label(z, matched.labels.repeat(2), config.temperature, views)
         loss = sum(terms.values()) / len(config.levels)
         for level in config.place_levels:
             z1, z2 = (F.normalize(z[config.levels.index(level)], dim=1) for z in (matched.z1, matched.z2))
@@ -140,8 +144,8 @@ class FeatureTask:
         return {"loss": loss, **terms}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """On unseen maps: "label", share of places whose nearest in the other view has their label; "located", how much
-        nearer than by chance a place is found in the other view among its surroundings (1: exactly)."""
+        """On unseen maps: "label", share of places whose nearest in the other view has their label; "located", how many
+        of a place's surroundings in the other view match it worse than the place itself (1: all, half by chance)."""
         located, label, count = 0.0, 0.0, 12
         for n in range(count):
             generator = torch.Generator().manual_seed(10_000_000 + n)
@@ -198,15 +202,18 @@ def _read(features: torch.Tensor, index: torch.Tensor, level: int) -> torch.Tens
 
 
 def located_share(outputs: torch.Tensor, first: torch.Tensor, second: torch.Tensor, reach: int = 6) -> float:
-    """1 - distance from each place to the best match of its features within `reach` voxels in the other view (in steps
-    of 2), over a random choice's; outputs (2, C, I, J, K), first, second (N, 3) voxels of the same places."""
+    """Share of the surroundings of each place in the other view, up to `reach` voxels along each axis in steps of 2,
+    whose features are less like the place's than those at the right place: 1 where it stands out, 1/2 by chance.
+    outputs (2, C, I, J, K); first, second (N, 3) voxels of the same places. Equal ones count half."""
     steps = torch.arange(-reach, reach + 1, 2.0, device=outputs.device)
     moves = torch.cartesian_prod(steps, steps, steps)
     wanted = _read(outputs[1:], second.T, 0)
     around = (first[:, None] + moves).flatten(0, 1).T
     there = _read(outputs[:1], around, 0).view(len(first), len(moves), -1)
-    best = (there - wanted[:, None]).square().sum(2).argmin(1)
-    return float(1 - moves[best].norm(dim=1).mean() / moves.norm(dim=1).mean())
+    mismatch = (there - wanted[:, None]).square().sum(2)
+    still = (moves == 0).all(1)
+    right, others = mismatch[:, still], mismatch[:, ~still]
+    return float((others > right).float().mean() + (others == right).float().mean() / 2)
 
 
 def balanced_points(labels: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:

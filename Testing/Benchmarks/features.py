@@ -3,9 +3,9 @@
     python Testing/Benchmarks/features.py --pair T1.nii.gz FLAIR.nii.gz --pair MR.nii.gz CT.nii.gz --model features-any
 
 Both images of a pair show the same body in the same place, to a voxel or so. The second is turned and bent in a known
-way; places of the first are sought among the surroundings (6 voxels) of where they went. Told is how much nearer than
-by chance the best match is (1: at the place itself; `located` of features-any's validation), for MIND, each model, and
-MIND with each model's features as registration compares them (features x 0.1).
+way; places of the first are compared with the surroundings (6 voxels) of where they went. Told is how many of these
+match worse than the right place (1: all, half by chance; `located` of features-any's validation), for MIND, each model,
+and MIND with each model's features as registration compares them (features x 0.1).
 """
 
 from __future__ import annotations

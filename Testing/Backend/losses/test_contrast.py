@@ -48,6 +48,14 @@ def test_same_label_by_hand():
     assert abs(with_itself - expected) > 0.1
 
 
+def test_places_of_one_view_are_neither_positives_nor_negatives_where_views_are_told():
+    z, t, labels, views = Z1, 0.5, torch.tensor([4, 4, 4]), torch.tensor([0, 0, 1])
+    dots = (z @ z.T / t).tolist()
+    first_view = 0.0  # the third is all that each of the first two is compared with
+    third = -sum(dots[2][n] - math.log(sum(math.exp(dots[2][k]) for k in (0, 1))) for n in (0, 1)) / 2
+    assert float(same_label(z, labels, t, views)) == pytest.approx((2 * first_view + third) / 3, abs=1e-5)
+
+
 def test_several_positives_are_averaged_outside_the_log():
     z, t, labels = Z1, 0.5, torch.tensor([4, 4, 4])
     dots = (z @ z.T / t).tolist()
