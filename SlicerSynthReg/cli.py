@@ -84,6 +84,7 @@ def _option(one: ParameterSpec) -> tuple[Any, Any]:
 
 
 task_command(app, "register", "register")
+task_command(app, "sequence", "register-sequence")
 task_command(app, "context", "context")
 task_command(app, "healthy", "healthy")
 task_command(app, "finetune", "finetune")

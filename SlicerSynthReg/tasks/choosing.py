@@ -22,15 +22,27 @@ from SlicerSynthReg.space.transform import Affine, Transform
 from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig, NotABrain, align
 from SlicerSynthReg.tasks.anywhere import AnywhereConfig, align_anywhere
 from SlicerSynthReg.tasks.anywhere_scans import is_ct
+from SlicerSynthReg.tasks.deforming import DeformingConfig
 from SlicerSynthReg.tasks.loaded import loaded
 from SlicerSynthReg.tasks.model import features_card, semantic_card
-from SlicerSynthReg.tasks.parameters import RegisterParameters
+from SlicerSynthReg.tasks.parameters import MethodParameters, RegisterParameters
 from SlicerSynthReg.tasks.register_inputs import Inputs
 from SlicerSynthReg.tasks.stopwatch import Progress
 
 FEATURES_SHARE = 0.1
 """Weight of a network's features beside MIND-SSC (anatomix, section 4.1)."""
 FAST_VOXELS = 500_000
+
+
+def config_of(parameters: MethodParameters, device: str) -> AlignmentConfig:
+    """What the parameters mean to the alignment. device: where networks and refinement run."""
+    return AlignmentConfig(
+        regularization=1.0 if parameters.regularization is None else parameters.regularization,
+        refine=parameters.refine,
+        affine_only=parameters.affine_only,
+        deforming=DeformingConfig(last=parameters.preset == "accurate"),
+        device=device,
+    )
 
 
 def align_chosen(

@@ -25,6 +25,7 @@ from SlicerSynthReg.tasks.model import (
     topology_card,
 )
 from SlicerSynthReg.tasks.parameters import ApplyParameters, ParameterSpec, RegisterParameters, parameter_specs
+from SlicerSynthReg.tasks.sequence_parameters import SequenceParameters
 from SlicerSynthReg.tasks.topology_parameters import TopologyParameters
 
 Task = Callable[[Request, Path, Progress], TaskOutcome]
@@ -65,13 +66,19 @@ def _register() -> Task:
 
 def _weights_to_register(parameters: Mapping[str, Any]) -> str:
     cards = [chosen_card(parameters["model"])]
-    if parameters["through_healthy"] != "none":
+    if parameters.get("through_healthy", "none") != "none":
         cards.append(healthy_card(parameters["healthy_model"]))
     if parameters["similarity"] == "features":
         cards.append(features_card(parameters["features_model"]))
     if parameters["similarity"] == "deepsim":
         cards.append(semantic_card(parameters["features_model"]))
     return " ".join(card.sha256 for card in cards if card)
+
+
+def _sequence() -> Task:
+    from SlicerSynthReg.tasks.sequence import sequence_task
+
+    return sequence_task
 
 
 def _apply() -> Task:
@@ -155,6 +162,20 @@ TASKS: Mapping[str, TaskSpec] = {
         },
         parameters=RegisterParameters,
         load=_register,
+        weights=_weights_to_register,
+    ),
+    "sequence": TaskSpec(
+        help="Register every frame of a 4-D image to one of them, to their mean, or to a fixed image.",
+        inputs={
+            "sequence": InputSpec(
+                "4-D NIfTI or NRRD file, or a folder with one image a frame, in their names' order.", required=True
+            ),
+            "fixed": InputSpec(f"Image that all frames are brought onto, in place of one of them: {_IMAGE}."),
+            "fixed_mask": InputSpec("Region of the reference that counts (non-zero voxels)."),
+            "fixed_landmarks": InputSpec(f"Points of the reference to follow through the frames ({_POINTS})."),
+        },
+        parameters=SequenceParameters,
+        load=_sequence,
         weights=_weights_to_register,
     ),
     "apply": TaskSpec(

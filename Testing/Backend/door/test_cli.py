@@ -18,7 +18,9 @@ from Testing.Backend.door.conftest import PATIENT, ROOT, synthreg
 CLOCK = "import sys, time; t = time.process_time(); from SlicerSynthReg.cli import app\n"
 
 
-@pytest.mark.parametrize("command", [[], ["register"], ["batch"], ["models"], ["transform", "apply"], ["demo"]])
+@pytest.mark.parametrize(
+    "command", [[], ["register"], ["register-sequence"], ["batch"], ["models"], ["transform", "apply"], ["demo"]]
+)
 def test_help_comes_within_a_second_and_without_torch(command):
     code = (
         f"{CLOCK}try: app([*{command!r}, '--help'])\n"
