@@ -14,6 +14,8 @@ _KINDS = (
     "vtkMRMLMarkupsNode",
     "vtkMRMLModelNode",
 )
+_ROW, _MOST_ROWS = 22, 6
+"""Pixels; rows that are seen at once."""
 _RESULT = "SynthReg.fixed"
 """Attribute of what a registration made, which lies there already."""
 
@@ -36,14 +38,15 @@ class MoveAlong:
 
     def offer(
         self,
-        transform: slicer.vtkMRMLTransformNode,
-        moving: slicer.vtkMRMLScalarVolumeNode,
+        transform: slicer.vtkMRMLTransformNode | None,
+        moving: slicer.vtkMRMLScalarVolumeNode | None,
         stays: Iterable[slicer.vtkMRMLNode],
     ) -> None:
-        """transform: brings what lies where `moving` lies onto the fixed image. stays: what is not offered, the fixed
-        image and what belongs to it."""
-        self._transform, self._home = transform, moving.GetTransformNodeID()
-        self._stays = {node.GetID() for node in stays}
+        """transform: brings what lies where `moving` lies onto the fixed image; without either, nothing is offered.
+        stays: what is not offered, the fixed image and what belongs to it."""
+        self._transform = None if moving is None else transform
+        self._home = None if moving is None else moving.GetTransformNodeID()
+        self._stays = {node.GetID() for node in stays if node is not None}
         self.refresh()
 
     def forget(self) -> None:
@@ -61,6 +64,7 @@ class MoveAlong:
             item.setCheckState(qt.Qt.Checked if self._is_along(node) else qt.Qt.Unchecked)
             self._ui.alongList.addItem(item)
         self._filling = False
+        self._ui.alongList.setFixedHeight(_ROW * min(len(nodes), _MOST_ROWS) + 8)
         self._ui.alongList.enabled = not running
         for widget in (self._ui.alongLabel, self._ui.alongList):
             widget.setVisible(bool(nodes))

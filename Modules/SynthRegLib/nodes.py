@@ -69,11 +69,22 @@ def is_labels(node: slicer.vtkMRMLNode) -> bool:
 
 
 def written_image(
-    node: slicer.vtkMRMLVolumeNode, folder: Path, name: str, part: tuple[int, int] | None = None
+    node: slicer.vtkMRMLVolumeNode,
+    folder: Path,
+    name: str,
+    part: tuple[int, int] | None = None,
+    home: slicer.vtkMRMLTransformableNode | None = None,
 ) -> Steps:
-    """The voxels as `name`.nrrd, and the record of where they lie. part: see write_nodes."""
+    """The voxels as `name`.nrrd, and the record of where they lie. part: see write_nodes. home: the node under whose
+    parent they lie, if not under its own: an item of a sequence lies where the sequence is shown."""
     layer = Layer(node.GetImageData(), ijk_to_ras(node), None)
-    return (yield from _written_layer(node, _slab(layer, *part) if part else layer, folder, name))
+    return (yield from _written_layer(home or node, _slab(layer, *part) if part else layer, folder, name))
+
+
+def written_like(node: slicer.vtkMRMLVolumeNode, folder: Path, name: str, like: Record) -> Steps:
+    """The same for a scan that lies, voxel for voxel, where the one of the record `like` lies."""
+    yield from _write_nrrd(node.GetImageData(), ijk_to_ras(node), folder / f"{name}.nrrd", node.GetName())
+    return {**like, "file": f"{name}.nrrd"}
 
 
 def _slab(layer: Layer, low: int, high: int) -> Layer:

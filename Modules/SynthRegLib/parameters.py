@@ -7,7 +7,7 @@ import slicer
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from SynthRegLib.inputs import RegistrationNodes
-from SynthRegLib.settings import Device, Preset, Settings
+from SynthRegLib.settings import Device, Preset, Reference, Settings
 
 # None is named in unions, as the wrapper asks; a single node type takes it by itself
 _Labels = Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode, None]
@@ -39,6 +39,9 @@ class SynthRegisterParameterNode:
     device: Device = Device.AUTO
     inverse: bool = True
     jacobian: bool = False
+    sequence: slicer.vtkMRMLSequenceNode
+    sequenceReference: Reference = Reference.MIDDLE
+    sequenceFrame: Annotated[int, WithinRange(0, 9999)] = 0
 
 
 NODE_NAMES = {

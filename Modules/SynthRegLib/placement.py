@@ -99,8 +99,9 @@ def world_lattice(own: Lattice, to_world: vtk.vtkAbstractTransform) -> Lattice:
     return _spanned(axes, low, high, spacing)
 
 
-def transform_lattice(own: Lattice, margin_mm: float = 10.0) -> Lattice:
-    """Where a transform node holds its displacements: over the volume and a margin, in the volume's own space.
+def transform_lattice(own: Lattice, margin_mm: float = 10.0, most: int = MOST_POINTS) -> Lattice:
+    """Where a transform node holds its displacements: over the volume and a margin, in the volume's own space; coarser
+    than TRANSFORM_MM where that would be more than `most` points.
 
     Beyond it VTK continues the outermost displacements; the margin keeps what lies just outside the image right.
     """
@@ -109,7 +110,7 @@ def transform_lattice(own: Lattice, margin_mm: float = 10.0) -> Lattice:
     corners = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in own.shape], indexing="ij"), axis=-1).reshape(-1, 3)
     along = (corners @ own.affine[:3, :3].T + own.affine[:3, 3]) @ axes
     low, high = along.min(0) - margin_mm, along.max(0) + margin_mm
-    spacing = np.full(3, max(TRANSFORM_MM, float(np.prod(high - low) / MOST_POINTS) ** (1 / 3)))
+    spacing = np.full(3, max(TRANSFORM_MM, float(np.prod(high - low) / most) ** (1 / 3)))
     return _spanned(axes, low, high, spacing)
 
 

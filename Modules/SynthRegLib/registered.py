@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Generator
+import json
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,7 +19,12 @@ from SynthRegLib import results
 from SynthRegLib.inputs import RegistrationNodes
 from SynthRegLib.labels import numbering
 from SynthRegLib.results import Added, Loaded, Origin, Place, add, add_scan, add_segmentation, add_volume, fill
+from SynthRegLib.summary import figures, summary
 
+FIGURES, SUMMARY = "SynthReg.Figures", "SynthReg.Summary"
+"""Attributes of a moved image: what was measured (JSON, see summary.figures), and the same in words."""
+COMPANIONS = ("forward", "inverse", "moved_labels")
+"""Fields of Registered that the moved image refers to, each as the role SynthReg.NAME."""
 Points = list
 """Of landmarks: label and RAS mm in the world."""
 
@@ -59,7 +65,19 @@ def place(nodes: RegistrationNodes, found: tuple[Loaded, Points]) -> Generator[N
     sources = {"fixed": nodes.fixed, "moving": nodes.moving}
     origin = Origin(sources, nodes.moving, str(loaded.report.get("model", "")), loaded.page)
     placed = yield from results.place_all(makers, origin)
-    return Registered(report=loaded.report, warnings=loaded.warnings, page=loaded.page, **placed)
+    found = Registered(report=loaded.report, warnings=loaded.warnings, page=loaded.page, **placed)
+    _keep_with(found)
+    return found
+
+
+def _keep_with(found: Registered) -> None:
+    """The moved image keeps its figures and knows its companions, in the scene's file too."""
+    found.moved.SetAttribute(FIGURES, json.dumps(figures(found.report)))
+    found.moved.SetAttribute(SUMMARY, summary(found.report, found.warnings))
+    for role in COMPANIONS:
+        node = getattr(found, role)
+        if node is not None:
+            found.moved.SetNodeReferenceID(f"SynthReg.{role}", node.GetID())
 
 
 def _moved(nodes: RegistrationNodes, loaded: Loaded, added: Added) -> slicer.vtkMRMLScalarVolumeNode:
@@ -98,26 +116,30 @@ def _transform(name: str, source: str, target: str):
             _("{source} to {target}").format(source=from_.GetName(), target=to.GetName()),
             added,
         )
-        lattice = loaded.report["placement"][name]
-        affine = np.array(lattice["affine"])
-        spacing = np.linalg.norm(affine[:3, :3], axis=0)
-        image = vtk.vtkImageData()
-        image.SetDimensions(*lattice["shape"])
-        image.SetOrigin(*affine[:3, 3])
-        image.SetSpacing(*spacing)
-        image.GetPointData().SetScalars(loaded.arrays[name])
-        directions = np.eye(4)
-        directions[:3, :3] = affine[:3, :3] / spacing
-        grid = slicer.vtkOrientedGridTransform()
-        grid.SetGridDirectionMatrix(slicer.util.vtkMatrixFromArray(directions))
-        grid.SetDisplacementGridData(image)
-        node.SetAndObserveTransformFromParent(grid)
+        node.SetAndObserveTransformFromParent(grid_transform(loaded.report["placement"][name], loaded.arrays[name]))
         node.SetAndObserveTransformNodeID(to.GetTransformNodeID())
         node.SetNodeReferenceID(slicer.vtkMRMLTransformNode.GetFixedNodeReferenceRole(), to.GetID())
         node.SetNodeReferenceID(slicer.vtkMRMLTransformNode.GetMovingNodeReferenceRole(), from_.GetID())
         return node
 
     return make
+
+
+def grid_transform(lattice: Mapping[str, Any], displacements: vtk.vtkDataArray) -> slicer.vtkOrientedGridTransform:
+    """lattice: shape and affine, as placement.Lattice tells them. displacements: RAS mm, one a point of it."""
+    affine = np.array(lattice["affine"])
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    image = vtk.vtkImageData()
+    image.SetDimensions(*lattice["shape"])
+    image.SetOrigin(*affine[:3, 3])
+    image.SetSpacing(*spacing)
+    image.GetPointData().SetScalars(displacements)
+    directions = np.eye(4)
+    directions[:3, :3] = affine[:3, :3] / spacing
+    grid = slicer.vtkOrientedGridTransform()
+    grid.SetGridDirectionMatrix(slicer.util.vtkMatrixFromArray(directions))
+    grid.SetDisplacementGridData(image)
+    return grid
 
 
 def _moved_landmarks(nodes: RegistrationNodes, points: Points, added: Added) -> slicer.vtkMRMLMarkupsFiducialNode:

@@ -56,6 +56,19 @@ class Origin:
     model: str
     page: str
 
+    def attributes(self) -> dict[str, str]:
+        """Of a node that tells it. The sources' DICOM identifiers are kept under names of our own: the result is none
+        of those instances."""
+        told = {"SynthReg.Derived": DERIVED, "SynthReg.Model": self.model}
+        if self.page:
+            told["SynthReg.Report"] = os.path.normpath(self.page)
+        for role, source in self.sources.items():
+            told[f"SynthReg.{role}"] = source.GetName()
+            instances = source.GetAttribute("DICOM.instanceUIDs")
+            if instances:
+                told[f"SynthReg.{role}.DICOM.instanceUIDs"] = instances
+        return told
+
 
 def load(result: Result, wanted: tuple[str, ...]) -> Loaded:
     """Read the arrays of the outputs named in `wanted`, as far as they are there."""
@@ -87,8 +100,8 @@ def place_all(makers: Mapping[str, Callable[[Added], Any]], origin: Origin) -> G
     try:
         for name, make in makers.items():
             placed[name] = make(added)
-            _tell_origin(placed[name], origin)
-            _lay_beside(placed[name], origin.beside)
+            tell_origin(placed[name], origin)
+            lay_beside(placed[name], origin.beside)
             yield
     except BaseException:
         for node in added:
@@ -141,7 +154,7 @@ def add_scan(
     window: and level, instead. With neither, all voxels are looked at for one, which takes a while."""
     node = add_volume("vtkMRMLScalarVolumeNode", name, added)
     if like is not None:
-        _look_like(node, like)
+        look_like(node, like)
     if window is not None:
         set_window(node, *window)
     fill(node, array, place)
@@ -188,29 +201,23 @@ def new_segment(name: str, color: tuple[float, float, float], terminology: str =
     return segment
 
 
-def _look_like(node: slicer.vtkMRMLScalarVolumeNode, source: slicer.vtkMRMLScalarVolumeNode) -> None:
+def look_like(node: slicer.vtkMRMLScalarVolumeNode, source: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Its window, level and colours."""
     theirs, own = source.GetDisplayNode(), node.GetDisplayNode()
     if theirs is not None and own is not None:
         set_window(node, theirs.GetWindow(), theirs.GetLevel())
         own.SetAndObserveColorNodeID(theirs.GetColorNodeID())
 
 
-def _tell_origin(node: slicer.vtkMRMLNode, origin: Origin) -> None:
-    """Where the node comes from. The sources' DICOM identifiers are kept under names of our own: the result is none of
-    those instances."""
-    node.SetAttribute("SynthReg.Derived", DERIVED)
-    node.SetAttribute("SynthReg.Model", origin.model)
-    if origin.page:
-        node.SetAttribute("SynthReg.Report", os.path.normpath(origin.page))
+def tell_origin(node: slicer.vtkMRMLNode, origin: Origin) -> None:
+    """Where the node comes from."""
+    for name, value in origin.attributes().items():
+        node.SetAttribute(name, value)
     for role, source in origin.sources.items():
         node.SetNodeReferenceID(f"SynthReg.{role}", source.GetID())
-        node.SetAttribute(f"SynthReg.{role}", source.GetName())
-        instances = source.GetAttribute("DICOM.instanceUIDs")
-        if instances:
-            node.SetAttribute(f"SynthReg.{role}.DICOM.instanceUIDs", instances)
 
 
-def _lay_beside(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode | None) -> None:
+def lay_beside(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode | None) -> None:
     """In the subject hierarchy, where the source lies: the same patient and study."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     if hierarchy is None or source is None:

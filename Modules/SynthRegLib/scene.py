@@ -15,6 +15,7 @@ from SynthRegLib.inputs import RegistrationNodes
 from SynthRegLib.labels import numbering
 from SynthRegLib.nodes import SCENE, Record, Steps, write_points, written_image, written_labels
 from SynthRegLib.placement import (
+    MOST_POINTS,
     Lattice,
     between,
     ijk_to_ras,
@@ -33,7 +34,7 @@ def write_scene(nodes: RegistrationNodes, folder: Path) -> Generator[None, None,
     for role, target in (("fixed", "forward"), ("moving", "inverse")):
         node = getattr(nodes, role)
         record[role] = yield from written_image(node, folder, role)
-        record[target] = yield from _written_target(node, folder, target)
+        record[target] = yield from written_target(node, folder, target)
     for kind in ("mask", "labels"):
         pair = [getattr(nodes, f"{side}_{kind}") for side in ("fixed", "moving")]
         numbers = numbering(*pair)
@@ -44,7 +45,7 @@ def write_scene(nodes: RegistrationNodes, folder: Path) -> Generator[None, None,
     for role in ("fixed_landmarks", "moving_landmarks"):
         if getattr(nodes, role) is not None:
             record[role] = f"{role}.csv"
-            _write_landmarks(getattr(nodes, role), folder / record[role])
+            write_landmarks(getattr(nodes, role), folder / record[role])
             yield
     if nodes.initial_transform is not None:
         record["initial_transform"] = _write_initial(nodes, folder)
@@ -53,18 +54,25 @@ def write_scene(nodes: RegistrationNodes, folder: Path) -> Generator[None, None,
     return {"scene": str(folder / SCENE)}
 
 
-def _written_target(volume: slicer.vtkMRMLVolumeNode, folder: Path, name: str) -> Steps:
+def written_target(
+    volume: slicer.vtkMRMLVolumeNode,
+    folder: Path,
+    name: str,
+    home: slicer.vtkMRMLTransformableNode | None = None,
+    most: int = MOST_POINTS,
+) -> Steps:
     """Where the transform node that leads to `volume` needs its displacements: in the volume's own space, and the same
-    points in the world."""
-    lattice = transform_lattice(Lattice(volume.GetImageData().GetDimensions(), ijk_to_ras(volume)))
+    points in the world. home: as in nodes.written_image. most: points at most."""
+    home = home or volume
+    lattice = transform_lattice(Lattice(volume.GetImageData().GetDimensions(), ijk_to_ras(volume)), most=most)
     record: Record = {**lattice.to_json(), "world": None}
-    if parent_matrix(volume) is None:
+    if parent_matrix(home) is None:
         record["world"] = f"{name}_world.npy"
-        yield from write_points(between(volume.GetParentTransformNode(), None), lattice, folder / record["world"])
+        yield from write_points(between(home.GetParentTransformNode(), None), lattice, folder / record["world"])
     return record
 
 
-def _write_landmarks(markups: slicer.vtkMRMLMarkupsFiducialNode, path: Path) -> None:
+def write_landmarks(markups: slicer.vtkMRMLMarkupsFiducialNode, path: Path) -> None:
     """Placed points in the world, with their labels."""
     with open(path, "w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)

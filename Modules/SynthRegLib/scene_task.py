@@ -63,7 +63,7 @@ def register_nodes(request: Request, workspace: Path, progress: Progress, regist
     for name, transform, source, target in (("forward", forward, fixed, moving), ("inverse", inverse, moving, fixed)):
         progress(_SHARE + (0.02 if name == "forward" else 0.06), "placing the results")
         outputs[f"{name}_array"] = f"{name}.npy"
-        np.save(workspace / f"{name}.npy", _displacements(scene[name], folder, source, transform, target))
+        np.save(workspace / f"{name}.npy", displacements(scene[name], folder, source, transform, target))
     shutil.rmtree(world)
     placement = {name: {key: scene[name][key] for key in ("shape", "affine")} for name in ("forward", "inverse")}
     bent = isinstance(fixed, Bent)
@@ -102,7 +102,7 @@ def best_affine(here: np.ndarray, there: np.ndarray) -> Affine:
     return Affine(np.vstack([rows.T, [0.0, 0.0, 0.0, 1.0]]))
 
 
-def _displacements(
+def displacements(
     record: Mapping[str, Any], folder: Path, source: Placed, transform: Transform, target: Placed
 ) -> np.ndarray:
     """(K, J, I, 3) float32, RAS mm in the source node's own space: from each point of the node's lattice to where it

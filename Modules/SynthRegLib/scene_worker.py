@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from SlicerSynthReg.tasks.parameters import parameter
 from SlicerSynthReg.tasks.table import TASKS, InputSpec, Task, TaskSpec
 from SlicerSynthReg.worker import main
 
-_ON_NODES = ("register", "contrast", "healthy", "context", "segment")
+_ON_NODES = ("register", "sequence", "contrast", "healthy", "context", "segment")
 _FOLDERS = ("examples",)
 """Inputs that may come as a path beside the scene."""
 
@@ -34,6 +35,10 @@ def nodes_spec(name: str, task: Task | None = None) -> TaskSpec:
             from SynthRegLib.scene_task import register_nodes
 
             return partial(register_nodes, register=own)
+        if name == "sequence":
+            from SynthRegLib.sequence_task import register_frames
+
+            return partial(register_frames, register=own)
         from SynthRegLib.image_task import derive_nodes
 
         return partial(derive_nodes, name=name, task=own)
@@ -57,6 +62,24 @@ def examples_spec() -> TaskSpec:
     return TaskSpec("Pairs of nodes to a folder of examples.", {"scene": _SCENE}, NoParameters, load)
 
 
+@dataclass(frozen=True)
+class TransformParameters:
+    """How transforms are written."""
+
+    suffix: str = parameter(str, ".h5", "Of the files.", choices=(".h5", ".nii.gz", ".tfm"))
+
+
+def transforms_spec() -> TaskSpec:
+    """Transform nodes to files for ITK."""
+
+    def load() -> Task:
+        from SynthRegLib.transform_task import export_transforms
+
+        return export_transforms
+
+    return TaskSpec("Transform nodes to files for ITK.", {"scene": _SCENE}, TransformParameters, load)
+
+
 def ct_sample_spec() -> TaskSpec:
     """A computed CT, to try the buttons on."""
 
@@ -71,7 +94,8 @@ def ct_sample_spec() -> TaskSpec:
 def tasks_on_nodes() -> dict[str, TaskSpec]:
     """The backend's tasks, and those on nodes."""
     on_nodes = {f"{name}_nodes": nodes_spec(name) for name in _ON_NODES}
-    return {**TASKS, **on_nodes, "examples_nodes": examples_spec(), "ct_sample": ct_sample_spec()}
+    own = {"examples_nodes": examples_spec(), "ct_sample": ct_sample_spec(), "export_transforms": transforms_spec()}
+    return {**TASKS, **on_nodes, **own}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from SlicerSynthReg.tasks.sequence_parameters import FIRST, MEAN, MIDDLE
 from SlicerSynthReg.weights.registry import available, read_card
 from SynthRegLib.networks import network_note
 
@@ -36,6 +37,25 @@ class Preset(enum.Enum):
         }[self]
 
 
+class Reference(enum.Enum):
+    """What the frames of a sequence are brought onto. Kept in the scene by its name."""
+
+    MIDDLE = MIDDLE
+    FIRST = FIRST
+    MEAN = MEAN
+    NUMBER = "number"
+    FIXED = "fixed"
+
+    def label(self) -> str:
+        return {
+            Reference.MIDDLE: _("Middle frame"),
+            Reference.FIRST: _("First frame"),
+            Reference.MEAN: _("Mean of all frames"),
+            Reference.NUMBER: _("Frame number"),
+            Reference.FIXED: _("The fixed image"),
+        }[self]
+
+
 class Device(enum.Enum):
     AUTO = "auto"
     PROCESSOR = "cpu"
@@ -55,7 +75,7 @@ _ASKED: Mapping[Preset, Mapping[str, Any]] = {
     Preset.FOLLOW_UP: {"through_healthy": "both"},
     Preset.CT: {"anatomy": "ct", "model": "none"},
     Preset.MR_CT: {"anatomy": "mr-ct", "model": "none"},
-    Preset.ANY_ANATOMY: {"model": "none"},
+    Preset.ANY_ANATOMY: {"anatomy": "other", "model": "none"},
     Preset.AFFINE: {"affine_only": True},
 }
 """What a preset means to the backend."""
@@ -98,7 +118,7 @@ def model_note(preset: Preset) -> str:
     if preset is Preset.MR_CT:
         return plain + _(" The same part of the same body in both; the contrast may differ.")
     if preset is Preset.ANY_ANATOMY:
-        return plain
+        return plain + _(" Any part of the body, any contrast in either image.")
     if BRAIN_MODEL not in available():
         return _("The brain network is not installed. ") + plain
     note = network_note(read_card(BRAIN_MODEL))

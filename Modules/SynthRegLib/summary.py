@@ -8,6 +8,20 @@ from typing import Any
 from slicer.i18n import tr as _
 
 
+def figures(report: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers by which results are compared, those that were measured: dice, tre (mm), folding (share),
+    similarity, seconds."""
+    stages = report.get("stages")
+    found = {
+        "dice": report.get("dice_after"),
+        "tre": report.get("tre_after"),
+        "folding": report.get("folding_share"),
+        "similarity": report.get("similarity_after"),
+        "seconds": sum(stages.values()) if stages else None,
+    }
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
 def summary(report: Mapping[str, Any], warnings: list[str]) -> str:
     """One line a figure; what was not measured is left out."""
     lines = [_("Method: {model}").format(model=report.get("model", "?"))]

@@ -16,6 +16,10 @@ def help_text() -> str:
         "once more from where it ended.</li>"
         "<li>Check under <i>Move along</i> what else is to be moved: scans, segmentations, markups, models.</li></ol>"
         "<p>What is checked lies under the transform; nothing is resampled until you harden it in the module Data.</p>"
+        "<p>Under <i>Many frames (4-D)</i> every frame of a sequence is brought onto one of them: a sequence of moved "
+        "scans and one of transforms are made, played with the source.</p>"
+        "<p>Under <i>All results</i> a click chooses a result; two are compared side by side, and the transforms of "
+        "one are exported for ITK.</p>"
         "<p><b>For research. Not for diagnosis or treatment.</b></p>"
     )
 

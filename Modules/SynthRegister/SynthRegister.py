@@ -1,5 +1,6 @@
 """Registration across contrasts: the panel, and register() for scripts. The computing is done by a worker process."""
 
+from pathlib import Path
 from typing import Optional
 
 import slicer
@@ -10,22 +11,25 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
 )
+from SynthRegisterLib.drawing import edit, new_mask
+from SynthRegisterLib.exporting import export_work
+from SynthRegisterLib.resultlist import Kept, ResultList
+from SynthRegisterLib.series import RegisteredSeries, Series, series_work
+from SynthRegisterLib.seriespart import SeriesPart, series_of, shown
 from SynthRegLib import display, install
 from SynthRegLib.inputs import RegistrationNodes, missing
-from SynthRegLib.job import Job, Listener
+from SynthRegLib.job import Job, Listener, Work
 from SynthRegLib.movealong import MoveAlong
 from SynthRegLib.parameters import NODE_NAMES, SynthRegisterParameterNode, nodes_of, settings_of
 from SynthRegLib.phantom import make_phantom
 from SynthRegLib.registered import Registered
 from SynthRegLib.registration import register, work_after, work_for, wrong
-from SynthRegLib.resultview import Shown
 from SynthRegLib.runpanel import RunPanel
 from SynthRegLib.samples import add_sample, register_sample
 from SynthRegLib.settings import Preset, Settings, model_note
-from SynthRegLib.summary import summary
 from SynthRegLib.texts import acknowledgement, help_text
 from SynthRegLib.warm import WarmWorker
-from SynthRegLib.work import finished
+from SynthRegLib.work import at_once, finished
 
 from SlicerSynthReg.request import Progress, RequestError, silent
 
@@ -77,7 +81,24 @@ class SynthRegisterLogic(ScriptedLoadableModuleLogic):
     ) -> Job:
         """The same without waiting. after: transform of an earlier result, from which it goes on. Raises RequestError
         when the nodes cannot be registered as they are."""
-        work = work_for(nodes, settings) if after is None else work_after(nodes, settings, after)
+        return self.launch(work_for(nodes, settings) if after is None else work_after(nodes, settings, after), listener)
+
+    def registerSequence(self, series: Series, settings: Settings, progress: Progress = silent) -> RegisteredSeries:
+        """Register all frames of a sequence, and wait for it. Raises RequestError as register."""
+        return at_once(series_work(series, settings), self.worker.client().run, progress)
+
+    def export(
+        self,
+        forward: slicer.vtkMRMLTransformNode,
+        folder: str,
+        suffix: str = ".h5",
+        inverse: Optional[slicer.vtkMRMLTransformNode] = None,
+    ) -> Path:
+        """Write a result's transform and its inverse for ITK into a new folder in `folder`; see export_work."""
+        return at_once(export_work(forward, inverse, folder, suffix), self.worker.client().run)
+
+    def launch(self, work: Work, listener: Listener) -> Job:
+        """Any of these without waiting."""
         job = Job(work, self.worker, listener)
         job.start()
         return job
@@ -90,44 +111,83 @@ class SynthRegisterLogic(ScriptedLoadableModuleLogic):
 class SynthRegisterWidget(RunPanel):
     """Two images, guides and settings in; the moved image and its transforms shown, and what else is to be moved."""
 
-    sections = ("imagesCollapsibleButton", "guidesCollapsibleButton", "settingsCollapsibleButton")
+    sections = (
+        "imagesCollapsibleButton",
+        "guidesCollapsibleButton",
+        "seriesCollapsibleButton",
+        "settingsCollapsibleButton",
+    )
 
     def __init__(self, parent=None) -> None:
         RunPanel.__init__(self, parent)
-        self._along = self._last = None
+        self._along = self._series = self._results = None
+        self._chosen: Optional[Kept] = None
 
     def setup(self) -> None:
         RunPanel.setup(self)
         for event in (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self.onNodesChanged)
         self.ui.refineButton.connect("clicked(bool)", self.onRefineButton)
+        self.ui.seriesButton.connect("clicked(bool)", self.onSeriesButton)
+        self.ui.exportButton.connect("clicked(bool)", self.onExportButton)
+        self.ui.exportDirectory.connect("currentPathChanged(QString)", lambda path: self._show())
+        self.ui.drawFixedMaskButton.connect("clicked(bool)", lambda checked: self.drawMask("fixed"))
+        self.ui.drawMovingMaskButton.connect("clicked(bool)", lambda checked: self.drawMask("moving"))
 
     def makeLogic(self):
-        """The list of what moves along is made here, as the parameter node is bound right after."""
+        """The parts are made here, as the parameter node is bound right after."""
         self._along = MoveAlong(self.ui)
+        self._series = SeriesPart(self.ui)
+        self._results = ResultList(self.ui, self.choose)
         return SynthRegisterLogic()
 
     def onSceneStartClose(self, caller, event) -> None:
         self._along.forget()
-        self._last = None
+        self._chosen = None
         RunPanel.onSceneStartClose(self, caller, event)
 
     def onNodesChanged(self, caller, event) -> None:
         if not slicer.mrmlScene.IsClosing():
             self._along.refresh(self._job is not None)
-            self.ui.refineButton.enabled = self.canRefine()
+            self._results.refresh()
+            self.enableActions()
 
     def onRefineButton(self, checked=False) -> None:
         self.run(self.beginAgain, self.present)
 
+    def onSeriesButton(self, checked=False) -> None:
+        self.run(self.beginSeries, self.presentSeries)
+
+    def onExportButton(self, checked=False) -> None:
+        self.run(self.beginExport, self.presentExport)
+
+    def drawMask(self, side) -> None:
+        """In the Segment Editor: the mask that is chosen for this side, or a new one."""
+        image, field = getattr(self._parameterNode, side), f"{side}Mask"
+        mask = getattr(self._parameterNode, field)
+        if mask is None or not mask.IsA("vtkMRMLSegmentationNode"):
+            mask = new_mask(image)
+            setattr(self._parameterNode, field, mask)
+        edit(mask, image)
+
+    def chosenForward(self):
+        """The transform of the result that is chosen; None where there is none."""
+        there = self._chosen is not None and slicer.mrmlScene.IsNodePresent(self._chosen.moved)
+        return self._chosen.node("forward") if there else None
+
+    def enableActions(self) -> None:
+        """What can be done with the result that is chosen."""
+        forward, idle = self.chosenForward(), self._job is None
+        self.ui.refineButton.enabled = idle and self.canRefine()
+        self.ui.exportButton.enabled = idle and forward is not None and bool(self.ui.exportDirectory.currentPath)
+
     def canRefine(self) -> bool:
-        """Whether the last result is there, and of the pair that is chosen now."""
-        there = self._last is not None and slicer.mrmlScene.IsNodePresent(self._last.forward)
-        if not there or self._job is not None or self._parameterNode is None or self.wrong():
+        """Whether the result that is chosen is of the pair that is chosen now."""
+        forward = self.chosenForward()
+        if forward is None or self._parameterNode is None or self.wrong():
             return False
-        made, chosen = self._last.forward, nodes_of(self._parameterNode)
-        roles = made.GetFixedNodeReferenceRole(), made.GetMovingNodeReferenceRole()
-        return [made.GetNodeReference(role) for role in roles] == [chosen.fixed, chosen.moving]
+        chosen = nodes_of(self._parameterNode)
+        return [self._chosen.node(role) for role in ("fixed", "moving")] == [chosen.fixed, chosen.moving]
 
     def given(self):
         return nodes_of(self._parameterNode).given()
@@ -140,17 +200,39 @@ class SynthRegisterWidget(RunPanel):
 
     def beginAgain(self, listener):
         nodes, settings = nodes_of(self._parameterNode), settings_of(self._parameterNode)
-        return self.logic.start(nodes, settings, listener, after=self._last.forward)
+        return self.logic.start(nodes, settings, listener, after=self.chosenForward())
+
+    def beginSeries(self, listener):
+        series = series_of(self._parameterNode)
+        self._jobNodes = series.given()
+        return self.logic.launch(series_work(series, settings_of(self._parameterNode)), listener)
+
+    def presentSeries(self, found):
+        self._result.show(shown(found))
+        return _("Done: {name} is in the scene.").format(name=found.moved.GetName())
+
+    def beginExport(self, listener):
+        forward, inverse = self.chosenForward(), self._chosen.node("inverse")
+        self._jobNodes = [forward]
+        folder, suffix = self.ui.exportDirectory.currentPath, self.ui.exportFormatBox.currentText
+        return self.logic.launch(export_work(forward, inverse, folder, suffix), listener)
+
+    def presentExport(self, folder):
+        return _("Exported forward and inverse to the folder {folder}.").format(folder=folder.name)
 
     def present(self, registered):
-        found = self._last = registered
-        fixed = found.moved.GetNodeReference("SynthReg.fixed")
-        text = summary(found.report, found.warnings)
+        self._results.refresh(registered.moved)
+        self.choose(Kept(registered.moved))
+        return _("Done: {name} is in the scene.").format(name=registered.moved.GetName())
+
+    def choose(self, kept) -> None:
+        """The result that is shown, refined, exported, and whose transform moves others along."""
+        self._chosen = kept
         chosen = nodes_of(self.logic.getParameterNode()).given()
-        stays = [fixed, *(node for role, node in chosen.items() if role.startswith("fixed"))]
-        self._along.offer(found.forward, found.moved.GetNodeReference("SynthReg.moving"), stays)
-        self._result.show(Shown(fixed, found.moved, text, found.page, found.forward, found.moved_labels))
-        return _("Done: {name} is in the scene.").format(name=found.moved.GetName())
+        stays = [kept.node("fixed"), *(node for role, node in chosen.items() if role.startswith("fixed"))]
+        self._along.offer(kept.node("forward"), kept.node("moving"), stays)
+        self._result.show(kept.shown())
+        self.enableActions()
 
     def makeSample(self):
         return make_phantom, add_sample
@@ -163,7 +245,11 @@ class SynthRegisterWidget(RunPanel):
     def update(self, running):
         self.ui.modelLabel.text = model_note(self._parameterNode.preset)
         self._along.refresh(running)
-        self.ui.refineButton.enabled = self.canRefine()
+        self._series.update(self._parameterNode, running)
+        self._results.refresh()
+        self.enableActions()
+        for side, button in (("fixed", self.ui.drawFixedMaskButton), ("moving", self.ui.drawMovingMaskButton)):
+            button.enabled = getattr(self._parameterNode, side) is not None
 
 
 class SynthRegisterTest(ScriptedLoadableModuleTest):

@@ -72,14 +72,14 @@ def kinds_of_tissue(volume: Volume, spacing: float) -> Channels:
     return Channels(values, (weight > 0.5).float(), grown.scaled_down(2))
 
 
-def require_content(name: str, scan: Scan) -> None:
-    """VolumeError where nothing of a scan counts."""
+def require_content(name: str, scan: Scan, shown: str = "image") -> None:
+    """VolumeError where nothing of a scan counts. shown: what of the fixed or moving subject the scan is left with."""
     within = 0.0 if scan.mask is None else float(scan.mask.sum())
     if float(counting(scan).sum()) >= max(LEAST_COUNTING, LEAST_TISSUE * within):
         return
     if scan.mask is not None and within < LEAST_COUNTING:
         raise VolumeError(
-            f"Found a {name} mask that leaves nothing of the {name} image, expected one that lies on it. Check that "
+            f"Found a {name} mask that leaves nothing of the {name} {shown}, expected one that lies on it. Check that "
             "the mask was drawn on that image, or leave it out."
         )
     if scan.mask is not None:

@@ -87,6 +87,13 @@ def _aligned(
             "Registered as two CT, though the values of at least one image are no Hounsfield units: choose another "
             "anatomy if it is no CT.",
         )
+    elif anatomy == "mr-ct" and tomographies != 1:
+        which = "both images have" if tomographies else "neither image has"
+        better = "ct" if tomographies else "other, or brain for brains"
+        warnings = (
+            f"Registered as an MR and a CT, though {which} Hounsfield units: choose the anatomy {better} if that is "
+            "what they show.",
+        )
     if anatomy == "brain" or (anatomy == "auto" and similarity is None):
         brains_only = dataclasses.replace(config, brains_only=anatomy == "auto" and model is not None)
         try:

@@ -9,7 +9,7 @@ import numpy as np
 from SlicerSynthReg.request import Request
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Transform
-from SlicerSynthReg.tasks.parameters import RegisterParameters
+from SlicerSynthReg.tasks.parameters import FileParameters, RegisterParameters
 from SlicerSynthReg.tasks.reading import read_image
 from SlicerSynthReg.volume.landmarks import Landmarks, read_landmarks
 from SlicerSynthReg.volume.read import read_volume
@@ -52,10 +52,7 @@ def read_inputs(request: Request, parameters: RegisterParameters) -> Inputs:
         return read_landmarks(paths[name]) if name in paths else None
 
     def mask(name: str) -> Volume | None:
-        volume = labels(name, None)
-        if volume is not None and not bool((volume.data != 0).any()):
-            raise VolumeError(f"Found an empty {name.replace('_', ' ')}, expected non-zero voxels. Draw what counts.")
-        return volume
+        return read_mask(paths[name], name, parameters) if name in paths else None
 
     fixed, moving = image("fixed"), image("moving")
     fixed_labels, moving_labels = labels("fixed_labels", fixed.grid), labels("moving_labels", None)
@@ -74,6 +71,14 @@ def read_inputs(request: Request, parameters: RegisterParameters) -> Inputs:
         moving_landmarks=points("moving_landmarks"),
         initial=read_transform(paths["initial_transform"], fixed.grid) if "initial_transform" in paths else None,
     )
+
+
+def read_mask(path: str, name: str, parameters: FileParameters) -> Volume:
+    """Errors: VolumeError where it leaves nothing, and those of reading."""
+    volume = read_volume(path, "labels", assume_geometry=parameters.assume_geometry, allow_degenerate=True)
+    if not bool((volume.data != 0).any()):
+        raise VolumeError(f"Found an empty {name.replace('_', ' ')}, expected non-zero voxels. Draw what counts.")
+    return volume
 
 
 def _require_a_shared_place(labels: Volume, image: Volume) -> None:

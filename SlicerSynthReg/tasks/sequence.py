@@ -35,11 +35,10 @@ from SlicerSynthReg.tasks.parameters import MethodParameters, RegisterParameters
 from SlicerSynthReg.tasks.prepare import counting, standardised
 from SlicerSynthReg.tasks.reading import read_image
 from SlicerSynthReg.tasks.register import SPACING_MM
-from SlicerSynthReg.tasks.register_inputs import Inputs
+from SlicerSynthReg.tasks.register_inputs import Inputs, read_mask
 from SlicerSynthReg.tasks.sequence_parameters import MIDDLE, SequenceParameters, reference_frame
 from SlicerSynthReg.volume.landmarks import Landmarks, read_landmarks
 from SlicerSynthReg.volume.raster import require_memory
-from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import write_transform
 from SlicerSynthReg.volume.volume import Volume, VolumeError
 from SlicerSynthReg.volume.write import write_volume
@@ -137,7 +136,7 @@ def _reference(request: Request, parameters: SequenceParameters, frames: Frames)
         told = "the mean of all frames" if number is None else f"frame {number}"
         if (parameters.reference or MIDDLE) == MIDDLE:
             told += ", the middle one"
-    mask = read_volume(paths["fixed_mask"], "labels", allow_degenerate=True) if "fixed_mask" in paths else None
+    mask = read_mask(paths["fixed_mask"], "fixed_mask", parameters) if "fixed_mask" in paths else None
     landmarks = read_landmarks(paths["fixed_landmarks"]) if "fixed_landmarks" in paths else None
     scan = standardised(volume, mask, max(TISSUE_MM, float(volume.grid.spacing.max())))
     where = (counting(scan) > 0.5).nonzero().numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-for folder in ("Testing/Host", "Modules"):
+for folder in ("Testing/Host", "Modules", "Modules/SynthRegister"):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / folder))
 
 from slicerhost.process import pytest_pycollect_makemodule, start_inside  # noqa: E402, F401

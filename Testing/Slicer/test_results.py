@@ -104,7 +104,7 @@ def test_presets_reach_the_backend_as_its_own_parameters(pair):
     for preset, expected in (
         (Preset.BRAIN_ACCURATE, {"preset": "accurate", "model": None, "affine_only": False}),
         (Preset.BRAIN_FAST, {"preset": "fast", "model": None, "affine_only": False}),
-        (Preset.ANY_ANATOMY, {"preset": "accurate", "model": "none", "affine_only": False}),
+        (Preset.ANY_ANATOMY, {"preset": "accurate", "anatomy": "other", "model": "none", "affine_only": False}),
         (Preset.AFFINE, {"preset": "accurate", "model": None, "affine_only": True}),
         (Preset.CT, {"anatomy": "ct", "model": "none", "through_healthy": "none"}),
         (Preset.MR_CT, {"anatomy": "mr-ct", "model": "none", "through_healthy": "none"}),

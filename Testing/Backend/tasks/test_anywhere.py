@@ -12,7 +12,7 @@ from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Affine, Velocity, resample
 from SlicerSynthReg.tasks import choosing
-from SlicerSynthReg.tasks.alignment import AlignmentConfig
+from SlicerSynthReg.tasks.alignment import Alignment, AlignmentConfig
 from SlicerSynthReg.tasks.anywhere import AnywhereConfig, align_anywhere
 from SlicerSynthReg.tasks.anywhere_scans import CT_WINDOW, coarsened, common_spacing, is_ct
 from SlicerSynthReg.tasks.choosing import align_chosen, start_of
@@ -164,6 +164,19 @@ def test_a_preset_that_the_values_contradict_is_told(a_trunk):
     found = align_chosen(parameters, None, 2.0, inputs(trunk, trunk), AlignmentConfig(affine_only=True), quiet)
     assert any("no Hounsfield units" in warning for warning in found.warnings)
     assert np.abs(found.affine - np.eye(4)).max() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("tones", "told"), [((None, None), "both images have Hounsfield units: choose the anatomy ct"),
+                        ((without_fat_s_place, None), ""),
+                        ((without_fat_s_place, without_fat_s_place), "neither image has Hounsfield units")]
+)  # fmt: skip
+def test_mr_and_ct_are_one_of_each(tones, told, a_trunk, monkeypatch):
+    done = Alignment(Affine(), np.eye(4), None, {}, 0.0, 0.0)
+    monkeypatch.setattr(choosing, "align_anywhere", lambda *args, **more: done)
+    pair = [a_trunk(tone=tone) for tone in tones]
+    found = align_chosen(RegisterParameters(anatomy="mr-ct"), None, 2.0, inputs(*pair), AlignmentConfig(), quiet)
+    assert told in " ".join(found.warnings) and bool(found.warnings) == bool(told)
 
 
 @pytest.mark.parametrize(("anatomy", "engine"), [("brain", "align"), ("ct", "align_anywhere")])

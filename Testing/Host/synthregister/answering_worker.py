@@ -1,8 +1,9 @@
-"""A worker that answers a pair of nodes with a known map, as slowly or badly as SYNTHREG_TEST_MANNER says. Started in
-the place of SynthRegLib.scene_worker, with the repository in PYTHONPATH."""
+"""A worker that answers a pair of nodes, and every frame of a sequence, with a known map, as slowly or badly as
+SYNTHREG_TEST_MANNER says. Started in the place of SynthRegLib.scene_worker, with the repository in PYTHONPATH."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -10,14 +11,15 @@ import sys
 import time
 from pathlib import Path
 
-from SynthRegLib.scene_worker import nodes_spec
+import numpy as np
+from SynthRegLib.scene_worker import nodes_spec, tasks_on_nodes
 
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
 from SlicerSynthReg.worker import main
 from Testing.Slicer.answers import answering, known_map
 
 
-def register(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
+def misbehave(progress: Progress) -> None:
     manner = os.environ.get("SYNTHREG_TEST_MANNER", "")
     progress(0.05, "computing")
     if manner in ("slow", "deaf"):
@@ -32,8 +34,33 @@ def register(request: Request, workspace: Path, progress: Progress) -> TaskOutco
         raise MemoryError
     if manner == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    return answering(known_map())(request, workspace, progress)
+
+
+def register(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
+    misbehave(progress)
+    outcome = answering(known_map())(request, workspace, progress)
+    measured = {"folding_share": 0.0, "similarity_after": 0.7, "stages": {"affine": 2.0, "refinement": 5.0}}
+    if request.parameters["affine_only"]:
+        measured = {**measured, "similarity_after": 0.4, "stages": {"affine": 2.0}}
+    return dataclasses.replace(outcome, report={**outcome.report, **measured})
+
+
+def register_sequence(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
+    """The backend's own task, in which each frame's registration finds the shift of 2 mm a frame along +R."""
+    from SlicerSynthReg.space.transform import Affine
+    from SlicerSynthReg.tasks import sequence
+    from SlicerSynthReg.tasks.alignment import Alignment
+
+    def aligned(parameters, reference, frame, device, tell) -> Alignment:
+        misbehave(tell)
+        shift = np.eye(4)
+        shift[0, 3] = 2.0 * int(frame.name)
+        return Alignment(Affine(shift), shift, None, {}, 0.5, 0.6)
+
+    sequence._aligned = aligned
+    return sequence.sequence_task(request, workspace, progress)
 
 
 if __name__ == "__main__":
-    main({"register_nodes": nodes_spec("register", register)})
+    known = {"register": register, "sequence": register_sequence}
+    main({**tasks_on_nodes(), **{f"{name}_nodes": nodes_spec(name, task) for name, task in known.items()}})

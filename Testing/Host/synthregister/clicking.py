@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import psutil
+import qt
 import slicer
+from PySide6 import QtTest
 
 WORKER = Path(__file__).with_name("answering_worker.py")
 BLOCK_MS, OPEN_S, CANCEL_S, WARM_S = 150, 0.3, 2.0, 0.3
@@ -36,6 +38,21 @@ def is_idle(panel) -> bool:
 def apply(panel) -> None:
     panel.click("applyButton")
     assert panel.text("applyButton") == "Cancel"
+
+
+def cells(panel) -> list[list[str]]:
+    """The table of results, a list a row."""
+    table = panel["resultsTable"]
+    return [[table.item(row, column).text() for column in range(table.columnCount)] for row in range(table.rowCount)]
+
+
+def click_row(panel, row: int, more: bool = False) -> None:
+    """more: with Ctrl, beside the rows that are selected."""
+    table = panel["resultsTable"]
+    place = table.visualItemRect(table.item(row, 1)).center()
+    keys = qt.Qt.ControlModifier if more else qt.Qt.NoModifier
+    QtTest.QTest.mouseClick(table.viewport(), qt.Qt.LeftButton, keys, place)
+    panel.settle()
 
 
 def wait_for_children(panel) -> list[psutil.Process]:

@@ -1,0 +1,1 @@
+"""What only SynthRegister uses: its panel's parts, and the work behind them."""
