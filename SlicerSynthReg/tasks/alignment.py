@@ -20,6 +20,7 @@ from SlicerSynthReg.methods.synthmorph.model import Features, SynthMorph
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.sampling import resize
 from SlicerSynthReg.space.transform import Affine, Composite, Transform, Velocity
+from SlicerSynthReg.tasks.anywhere_scans import require_content
 from SlicerSynthReg.tasks.deforming import Deformed, DeformingConfig, agreement, deform, moved_channels, sharpen
 from SlicerSynthReg.tasks.placing import PlacingConfig, place, touch_up
 from SlicerSynthReg.tasks.prepare import Scan, Side, anatomy, box_of, counting, local_contrast, standardised
@@ -93,6 +94,8 @@ def align(
     with torch.inference_mode():
         watch.stage("preparing the scans", 0.02)
         scans = standardised(fixed, fixed_mask, spacing), standardised(moving, moving_mask, spacing)
+        for name, scan in zip(("fixed", "moving"), scans):
+            require_content(name, scan)
         watch.stage("looking at the scans", 0.1)
         heads, stripped, unknown = _heads(model, scans, config)
         watch.stage("affine", 0.15)
@@ -144,6 +147,8 @@ def _heads(
         warning = f"No brain was recognised in the {which} scan: all tissue was aligned, without the network."
         return scans, (False, False), (warning,)
     heads = [scan.within(brain) for scan, brain in zip(scans, brains)]
+    for name, head in zip(("fixed", "moving"), heads):
+        require_content(name, head, "brain")
     first, second = (
         bool(counting(head).sum() > config.stripped * counting(scan).sum()) for head, scan in zip(heads, scans)
     )
