@@ -89,10 +89,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["T1-T1", "FLAIR-T1"])
     parser.add_argument("--pairs", type=int, default=2)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--derived", type=Path, default=Path("benchmark-derived"), help="for labels on FLAIR grids")
     parser.add_argument("--picture", type=Path, help="PNG of the curve")
     given = parser.parse_args()
-    model = SynthMorph.load(read_card(DEFAULT_MODEL))
+    model = SynthMorph.load(read_card(given.model))
     rows: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for pair in chosen_pairs(given.kinds, given.pairs, given.derived):
         for name, setting in SETTINGS.items():

@@ -61,6 +61,8 @@ class AnswersPart:
     def show(self, answer: Answer, others: list[Any]) -> None:
         """Its figures, and its images in the views. others: nodes that may lie in the way."""
         self._shown = answer
+        if answer.doubt is not None:
+            self._ui.doubtBar.setPixmap(colour_bar())
         only(answer.labels, [*others, *self.segmentations()])
         front = answer.doubt if answer.doubt is not None else answer.image
         self._view.show(Shown(answer.target, front, summary(answer), answer.page, labels=answer.labels))
@@ -71,8 +73,6 @@ class AnswersPart:
         labels = there and self._shown.labels is not None
         self._ui.editButton.enabled = labels
         doubted = there and self._shown.doubt is not None
-        if doubted:
-            self._ui.doubtBar.setPixmap(colour_bar())
         self._ui.doubtLabel.text = words() if doubted else ""
         for widget in (self._ui.doubtBar, self._ui.doubtLabel):
             widget.setVisible(doubted)
