@@ -8,9 +8,10 @@ import torch
 
 from SlicerSynthReg.losses.mind import mind_ssc
 from SlicerSynthReg.space.grid import Grid
+from SlicerSynthReg.tasks import alignment
 from SlicerSynthReg.tasks.alignment import AlignmentConfig, align
-from SlicerSynthReg.tasks.prepare import local_contrast, standardised
-from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.tasks.prepare import Scan, local_contrast, standardised
+from SlicerSynthReg.volume.volume import Volume, VolumeError
 
 HOLE = (slice(None), slice(14, 24), slice(18, 28), slice(16, 26))
 
@@ -74,3 +75,26 @@ def test_a_blob_that_is_masked_out_moves_no_more_than_its_absence(head, with_a_b
     masked = moved(with_a_blob)
     assert float(np.linalg.norm(masked - moved(head), axis=1).max()) < 0.05
     assert float(np.linalg.norm(masked - at, axis=1).mean()) < 1.0, "3.0 mm when the hole was seen as structure"
+
+
+@pytest.mark.parametrize(("half", "told"), [("lower", "leaves nothing of the fixed brain"), ("upper", "")])
+def test_a_mask_beside_the_brain_leaves_nothing_of_it(head, monkeypatch, half, told):
+    """The network sees the brain in the upper half of the head."""
+
+    def upper(seen: Scan, grid: Grid) -> torch.Tensor:
+        above = torch.zeros(grid.shape)
+        above[:, :, grid.shape[2] // 2 + 2 :] = 1
+        return above
+
+    monkeypatch.setattr(alignment, "look", lambda model, scan, config: scan)
+    monkeypatch.setattr(alignment, "anatomy", upper)
+    marked = torch.zeros_like(head.data, dtype=torch.uint8)
+    marked[..., 4:18] = half == "lower"
+    marked[..., 26:40] = half == "upper"
+    scans = standardised(head, Volume(marked, head.grid, "labels"), 3.0), standardised(head, None, 3.0)
+    if not told:
+        heads, _stripped, _unknown = alignment._heads(torch.nn.Identity(), scans, AlignmentConfig())
+        assert float(heads[0].mask.sum()) > 1000
+        return
+    with pytest.raises(VolumeError, match=told):
+        alignment._heads(torch.nn.Identity(), scans, AlignmentConfig())
