@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from SlicerSynthReg.report.sequence import FAILED, SequenceReport
 
 _BLUE, _ORANGE, _RED, _GREEN = "#1f6fb2", "#c25a00", "#8f1a10", "#115c2d"
-_NAMED = 6
-"""Landmarks named in the legend, at most."""
+_TRACKS = (_ORANGE, "#7a3e9d", "#4f7a28", "#b3287a", "#00838f", "#8d6e00")
+"""Of landmarks, which are named in the legend as far as these last."""
 
 
 def sequence_picture(report: SequenceReport, before: np.ndarray, after: np.ndarray, line_mm: float) -> Figure:
@@ -54,10 +54,11 @@ def _draw_motion(axes: Axes, report: SequenceReport) -> None:
     followed = [one.landmarks_mm or (np.nan,) * len(report.landmark_labels) for one in report.frames]
     for n, label in enumerate(report.landmark_labels):
         track = [row[n] for row in followed]
-        axes.plot(count, track, color=_ORANGE, linewidth=0.9, label=f"landmark {label}" if n < _NAMED else None)
+        named = f"landmark {label}" if n < len(_TRACKS) else None
+        axes.plot(count, track, color=_TRACKS[n % len(_TRACKS)], linewidth=1.1, label=named)
     failed = [one.frame for one in report.frames if one.status == FAILED]
     if failed:
-        axes.plot(failed, np.zeros(len(failed)), "x", color=_RED, markersize=8, label="failed")
+        axes.plot(failed, np.zeros(len(failed)), "x", color=_RED, markersize=8, clip_on=False, label="failed")
     if report.reference_frame is not None:
         axes.axvline(report.reference_frame, color=_GREEN, linewidth=1, linestyle=":", label="reference")
     axes.set_ylim(bottom=0)

@@ -15,7 +15,7 @@ from SynthRegisterLib.series import RegisteredSeries, Series, wrong
 
 
 class SeriesPart:
-    """ui: seriesLabel, seriesButton and referenceSpinBox are filled and enabled here."""
+    """ui: seriesLabel, seriesButton and referenceSpinBox are filled, enabled and shown here."""
 
     def __init__(self, ui: Any) -> None:
         self._ui = ui
@@ -25,7 +25,7 @@ class SeriesPart:
         series = series_of(parameters)
         told = wrong(series, settings_of(parameters))
         part_of = proxied_sequence(parameters.moving) if series.sequence is None else None
-        self._ui.referenceSpinBox.enabled = series.reference is Reference.NUMBER
+        self._ui.referenceSpinBox.setVisible(series.reference is Reference.NUMBER)
         self._ui.seriesButton.enabled = not running and not told
         if part_of is not None:
             told = _("{moving} shows one frame of {sequence}: choose {sequence} here to register them all.").format(
