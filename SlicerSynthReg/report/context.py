@@ -37,7 +37,7 @@ class _Example(Protocol):
 @dataclass(frozen=True)
 class ContextReport:
     """likeness: of the target to the examples, at most 1; likeness_of_examples: to each other. agreement: Dice of each
-    example with what the others say of it. volumes_ml, dice: by label; called: its name, where the examples tell it.
+    example with what the others say of it. patches: share of the patches in the answer, beside the network. volumes_ml, dice: by label; called: its name, where the examples tell it.
     roughness: of the answer across the slices, 1 as the examples. psnr: in dB. doubts: entropies summed over voxels in
     bits, and diversity, by rule of ranking. Names are files' base names."""
 
@@ -48,6 +48,7 @@ class ContextReport:
     likeness: float
     likeness_of_examples: float | None
     agreement: dict[str, float]
+    patches: float
     volumes_ml: dict[str, float]
     roughness: float | None
     dice: dict[str, float] | None
@@ -108,6 +109,7 @@ def _numbers(report: ContextReport) -> list[tuple[str, str]]:
     rows = [("Likeness of the target to the examples", f"{report.likeness:.2f}")]
     if report.likeness_of_examples is not None:
         rows.append(("Likeness of the examples to the first", f"{report.likeness_of_examples:.2f}"))
+    rows.append(("Share of look-alike patches in the answer (the rest: the network)", f"{report.patches:.2f}"))
     if report.roughness is not None:
         rows.append(("Flicker from slice to slice (1: as the examples)", f"{report.roughness:.2f}"))
     if report.dice:

@@ -58,6 +58,7 @@ _SMOOTH = ConvexConfig(levels=((4.0, 12.0),), smooth=2.5)
 _ONE_PATIENT = AnywherePlacing(trusted=0.15)
 ANATOMIES = {
     "ct": Anatomy(True, 6_000_000, 0.8),
+    "alike": Anatomy(True),
     "mr-ct": Anatomy(False, placing=_ONE_PATIENT, convex=_SMOOTH),
     "other": Anatomy(False, placing=_ONE_PATIENT, convex=_SMOOTH),
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from SlicerSynthReg.evaluate.overlap import overlap
-from SlicerSynthReg.methods.neuralizer.examples import AskConfig, Example, answer_volume, roughness
+from SlicerSynthReg.methods.neuralizer.examples import AskConfig, roughness
 from SlicerSynthReg.methods.neuralizer.model import Neuralizer
 from SlicerSynthReg.methods.uncertainty.ranking import CaseDoubt
 from SlicerSynthReg.report.context import ContextReport, context_page, context_picture
@@ -20,7 +20,9 @@ from SlicerSynthReg.report.figure import png_bytes
 from SlicerSynthReg.report.html import write_page
 from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome, shown_name
 from SlicerSynthReg.space.transform import Transform
-from SlicerSynthReg.tasks.context_frame import Frame, bring, build_frame, likeness, on_frame
+from SlicerSynthReg.tasks.context_answer import Judged, answered, judged
+from SlicerSynthReg.tasks.context_bring import likeness
+from SlicerSynthReg.tasks.context_frame import Frame, build_frame
 from SlicerSynthReg.tasks.context_inputs import read_pairs, wanted_labels
 from SlicerSynthReg.tasks.context_pairs import PairPaths, find_pairs, read_legend
 from SlicerSynthReg.tasks.context_parameters import PLANES, ContextParameters
@@ -36,6 +38,8 @@ from SlicerSynthReg.volume.write import write_volume
 UNLIKE_SHARE, UNLIKE = 0.6, 0.2
 """Likeness of the target below which a warning is given: as share of the examples' among each other, and absolute."""
 CONTRADICTING = 0.3
+ASKED = 4
+"""Examples that are asked about to find the mixture, where not all are checked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +65,19 @@ def context_task(request: Request, workspace: Path, progress: Progress) -> TaskO
         asked = parameters.answer, parameters.labels, parameters.spacing_mm, parameters.alignment
         frame = _frame(tuple(paths), _key(paths), *asked, device.type)
         watch.stage("aligning the target", 0.35)
-        through, notes = bring(frame.anchor, target[0], parameters.alignment, device.type)
-        x = on_frame(target, frame.grid, through)
-        watch.stage("asking", 0.45)
-        found = answer_volume(model, x, frame.examples, config, lambda share: progress(0.45 + 0.2 * share, "asking"))
-        doubts = _doubts(model, x, frame, config, parameters.samples, watch, progress)
-        watch.stage("checking the examples", 0.86)
-        agreement = _agreement(model, frame, config) if parameters.check_examples else {}
+        through, notes = frame.bring(target[0], parameters.alignment, device.type)
+        x = frame.on_grid(target, through)
+        watch.stage("checking the examples", 0.4)
+        checked = len(frame.examples) if parameters.check_examples else ASKED
+        told = _judged(model, frame, config, parameters.way, checked)
+        agreed = parameters.check_examples and len(frame.examples) > 2
+        agreement = dict(zip(frame.names, told.agreement)) if agreed else {}
+        watch.stage("asking", 0.5)
+        share, labels = told.share, bool(frame.labels)
+        found = answered(
+            model, x, frame.examples, config, share, labels, lambda done: progress(0.5 + 0.2 * done, "asking")
+        )
+        doubts = _doubts(model, x, frame, config, share, parameters.samples, watch, progress)
     watch.stage("writing", 0.92)
     answer = _on_target(found, frame, target[0], through)
     alike = sum(likeness(x[0], e.x[0]) for e in frame.examples) / len(frame.examples)
@@ -86,6 +96,7 @@ def context_task(request: Request, workspace: Path, progress: Progress) -> TaskO
         likeness=alike,
         likeness_of_examples=frame.likeness,
         agreement=agreement,
+        patches=share,
         volumes_ml=_volumes(answer.volume, frame),
         roughness=_roughness(found, frame, config),
         dice=dice,
@@ -158,25 +169,10 @@ def doubt_of(p: torch.Tensor) -> torch.Tensor:
     return -(p * p.log2() + (1 - p) * (1 - p).log2())
 
 
-def _agreement(model: Neuralizer, frame: Frame, config: AskConfig) -> dict[str, float]:
-    """Dice of each example's masks with what the others say of it, in the middle slices of what is labelled; nothing
-    for fewer than three examples, and for images."""
-    if len(frame.examples) < 3 or not frame.labels:
-        return {}
-    axis = config.planes[0]
-    extent = torch.stack([e.y.amax(0) for e in frame.examples]).amax(0).amax([a for a in range(3) if a != axis])
-    shown = extent.nonzero()[:, 0]
-    if not len(shown):
-        return {}
-    slices = shown[[len(shown) // 3, (2 * len(shown)) // 3]].unique()
-    cut = [Example(e.x.index_select(1 + axis, slices), e.y.index_select(1 + axis, slices)) for e in frame.examples]
-    quick = dataclasses.replace(config, planes=(axis,), spread=0, size=min(4, config.size))
-    agreed = {}
-    for n, name in enumerate(frame.names):
-        found = answer_volume(model, cut[n].x, [e for m, e in enumerate(cut) if m != n], quick) > 0.5
-        both, sizes = float((found * cut[n].y).sum()), float(found.sum() + cut[n].y.sum())
-        agreed[name] = 2 * both / sizes if sizes else 1.0
-    return agreed
+@lru_cache(maxsize=1)
+def _judged(model: Neuralizer, frame: Frame, config: AskConfig, way: str, most: int) -> Judged:
+    """Kept with the frame, for its next target."""
+    return judged(model, frame.examples, config, way, bool(frame.labels), most)
 
 
 def _roughness(found: torch.Tensor, frame: Frame, config: AskConfig) -> float | None:
@@ -195,6 +191,7 @@ def _doubts(
     x: torch.Tensor,
     frame: Frame,
     config: AskConfig,
+    share: float,
     samples: int,
     watch: Stopwatch,
     progress: Progress,
@@ -202,8 +199,10 @@ def _doubts(
     """None where it was not asked for, for images, and for a single example, of which there is no half."""
     if samples < 2 or not frame.labels or len(frame.examples) < 2:
         return None
-    watch.stage("asking again", 0.65)
-    return case_doubt(model, x, frame.examples, config, samples, lambda s: progress(0.65 + 0.2 * s, "asking again"))
+    watch.stage("asking again", 0.7)
+    return case_doubt(
+        model, x, frame.examples, config, share, samples, lambda s: progress(0.7 + 0.2 * s, "asking again")
+    )
 
 
 def _volumes(answer: Volume, frame: Frame) -> dict[str, float]:

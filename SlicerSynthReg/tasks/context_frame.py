@@ -11,33 +11,30 @@ from dataclasses import dataclass
 import numpy as np
 import psutil
 import torch
-from torch.nn import functional as F
 
 from SlicerSynthReg.methods.neuralizer.examples import Example
 from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.space.transform import Affine, Transform
+from SlicerSynthReg.space.transform import Transform
 from SlicerSynthReg.space.voting import resample_labels
-from SlicerSynthReg.tasks.alignment import AlignmentConfig, align
+from SlicerSynthReg.tasks.context_brightness import Brightness, brightness_of
+from SlicerSynthReg.tasks.context_bring import REGISTERED, bring, likeness, shows_brain
 from SlicerSynthReg.tasks.context_inputs import Pair
-from SlicerSynthReg.tasks.loaded import registration_network
-from SlicerSynthReg.tasks.model import chosen_card
-from SlicerSynthReg.tasks.prepare import local_contrast
 from SlicerSynthReg.volume.intensity import unit_intensities
-from SlicerSynthReg.volume.volume import Volume, VolumeError
+from SlicerSynthReg.volume.volume import Volume
 
 FINEST_MM, COARSEST_MM = 0.9, 2.1
 """Pixel sizes that the network was trained at."""
 MARGIN_MM = 40.0
 """Kept about everything that is to be found."""
-REGISTERED_AT_MM = 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
     """grid: upright, isotropic. anchor: the first example's image, to which all are brought. examples: on the grid.
     labels: values of the classes, () where the answer is an image. scale: intensities of that image at 0 and at 1.
-    likeness: how much the examples look like the first, on average, None for a single one."""
+    likeness: how much the examples look like the first, on average, None for a single one. brain: whether the anchor
+    shows one. brightness: of each input."""
 
     grid: Grid
     anchor: Volume
@@ -46,7 +43,17 @@ class Frame:
     labels: tuple[int, ...]
     scale: tuple[float, float]
     likeness: float | None
+    brain: bool
+    brightness: tuple[Brightness, ...]
     notes: tuple[str, ...]
+
+    def bring(self, target: Volume, alignment: str, device: str) -> tuple[Transform | None, tuple[str, ...]]:
+        """As `context_bring.bring`, the anchor being fixed."""
+        return bring(self.anchor, target, alignment, device, self.brain)
+
+    def on_grid(self, images: Sequence[Volume], through: Transform | None) -> torch.Tensor:
+        """(C, I, J, K) in [0, 1]; images of one person share its world."""
+        return bright(raw(images, self.grid, through), self.brightness)
 
 
 def build_frame(
@@ -57,17 +64,22 @@ def build_frame(
     device: str,
 ) -> Frame:
     """All examples on the first one's frame. labels: () for images."""
-    first = pairs[0].inputs[0]
+    first_inputs = pairs[0].inputs
+    first = first_inputs[0]
     pixel = spacing or float(np.clip(np.sort(first.grid.spacing)[1], FINEST_MM, COARSEST_MM))
     grid = first.grid.aligned_to_ras(pixel)
     if labels:
         grid = _about(pairs[0].output, labels, grid)
         _require_memory(grid, len(labels), len(pairs))
-    examples, notes = [], []
+    brain = alignment in REGISTERED and shows_brain(first, device)
+    seen, outputs, notes = [], [], []
     for n, pair in enumerate(pairs):
-        through, told = (None, ()) if n == 0 else bring(first, pair.inputs[0], alignment, device)
+        through, told = (None, ()) if n == 0 else bring(first, pair.inputs[0], alignment, device, brain)
         notes += [f"{pair.name}: {text}" for text in told]
-        examples.append(Example(on_frame(pair.inputs, grid, through), _output(pair.output, grid, through, labels)))
+        seen.append(raw(pair.inputs, grid, through))
+        outputs.append(_output(pair.output, grid, through, labels))
+    brightness = tuple(brightness_of([one[c] for one in seen]) for c in range(len(first_inputs)))
+    examples = [Example(bright(one, brightness), y) for one, y in zip(seen, outputs)]
     alike = [likeness(e.x[0], examples[0].x[0]) for e in examples[1:]]
     return Frame(
         grid,
@@ -77,6 +89,8 @@ def build_frame(
         labels,
         (0.0, 1.0) if labels else _scale([pair.output for pair in pairs]),
         float(np.mean(alike)) if alike else None,
+        brain,
+        brightness,
         tuple(notes),
     )
 
@@ -92,37 +106,19 @@ def _require_memory(grid: Grid, labels: int, examples: int) -> None:
         )
 
 
-def bring(fixed: Volume, moving: Volume, alignment: str, device: str) -> tuple[Transform | None, tuple[str, ...]]:
-    """Transform fixed RAS -> moving RAS, None for the identity, and what the user should know of it.
-
-    "affine": registered; where that leaves the two less alike than their centres do, the centres count.
-    """
-    if alignment == "header":
-        return None, ()
-    shift = np.eye(4)
-    shift[:3, 3] = moving.grid.center_mm - fixed.grid.center_mm
-    centred = Affine(shift)
-    if alignment == "centre":
-        return centred, ()
-    card = chosen_card(None)
-    config = AlignmentConfig(affine_only=True, device=device)
-    try:
-        found = align(registration_network(card), card.spacing_mm if card else REGISTERED_AT_MM, fixed, moving, config)
-    except VolumeError:
-        return centred, ("too small to be registered, so its centre was laid on the first example's.",)
-    grid = fixed.grid.aligned_to_ras(max(REGISTERED_AT_MM, float(fixed.grid.spacing.min())))
-    seen = unit_intensities(fixed.resampled(grid).data[0])
-    registered, by_centre = (
-        abs(likeness(unit_intensities(moving.resampled(grid, t).data[0]), seen)) for t in (found.transform, centred)
-    )
-    if by_centre > registered + 0.02:
-        return centred, ("registration made it less alike, so its centre was laid on the first example's.",)
-    return found.transform, ()
+def raw(images: Sequence[Volume], grid: Grid, through: Transform | None) -> torch.Tensor:
+    """(C, I, J, K) on `grid`; images of one person share its world. Beyond an image lies its darkest value."""
+    parts = []
+    for image in images:
+        low = float(image.data.min())
+        shifted = Volume(image.data[:1] - low, image.grid)
+        parts.append(shifted.resampled(grid, through).data + low)
+    return torch.cat(parts)
 
 
-def on_frame(images: Sequence[Volume], grid: Grid, through: Transform | None) -> torch.Tensor:
-    """(C, I, J, K) in [0, 1] on `grid`; images of one person share its world."""
-    return torch.cat([unit_intensities(image.resampled(grid, through).data[:1]) for image in images])
+def bright(seen: torch.Tensor, brightness: Sequence[Brightness]) -> torch.Tensor:
+    """Raw (C, I, J, K) -> [0, 1]."""
+    return torch.stack([one.of(values) for one, values in zip(brightness, seen)])
 
 
 def _output(volume: Volume, grid: Grid, through: Transform | None, labels: tuple[int, ...]) -> torch.Tensor:
@@ -155,18 +151,3 @@ def _about(volume: Volume, labels: tuple[int, ...], grid: Grid) -> Grid:
     low = (places.min(0).values - margin).clamp_min(0)
     high = torch.minimum(places.max(0).values + 1 + margin, torch.tensor(grid.shape))
     return grid.cropped(low.tolist(), high.tolist())
-
-
-def likeness(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Correlation of the local contrast of two images (I, J, K), at half resolution, where either shows anything.
-
-    1 for the same image, whatever its brightness; 0.4 to 0.6 for two people's hippocampi laid on their centres; about 0
-    for other anatomy; negative for another contrast, such as T2 for T1.
-    """
-    one, two = (F.avg_pool3d(image[None, None], 2)[0, 0] if min(image.shape) > 1 else image for image in (a, b))
-    where = (one > 0.08) | (two > 0.08)
-    if int(where.sum()) < 8:
-        return 0.0
-    one, two = (local_contrast(image, (5,))[0][where] for image in (one, two))
-    one, two = one - one.mean(), two - two.mean()
-    return float((one * two).sum() / (one.norm() * two.norm()).clamp_min(1e-6))

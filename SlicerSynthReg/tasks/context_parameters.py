@@ -19,6 +19,12 @@ class ContextParameters(ComputeParameters):
         str, "auto", "What the examples' outputs are: auto looks at them.", choices=("auto", "labels", "image")
     )
     labels: str = parameter(str, "", "Label values to find, with commas between them; default: all of the examples.")
+    way: str = parameter(
+        str,
+        "auto",
+        "Who answers: the network; patches of the examples that look alike; or the mixture that suits the examples.",
+        choices=("auto", "network", "patches"),
+    )
     plane: str = parameter(str, "axial", "Slices are cut in this plane; all: in three, averaged.", choices=(*PLANES,))
     spread: int = parameter(int, 1, "So many slices above and below of every example are examples too.", low=0, high=4)
     neighbours: bool = parameter(
@@ -30,8 +36,8 @@ class ContextParameters(ComputeParameters):
     alignment: str = parameter(
         str,
         "affine",
-        "How images are brought together: registered; by their headers; or by their centres.",
-        choices=("affine", "header", "centre"),
+        "How images are brought together: registered, linearly or bent too; by their headers; or by their centres.",
+        choices=("affine", "deformable", "header", "centre"),
     )
     spacing_mm: float | None = parameter(
         float, None, "Pixel size of the network's slices; default: the examples', 0.9 to 2.1.", low=0.2, high=5.0

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 import torch
 
 from SlicerSynthReg.evaluate.uncertainty import diversity, entropy, masks_of
-from SlicerSynthReg.methods.neuralizer.examples import AskConfig, Example, answer_volume
+from SlicerSynthReg.methods.neuralizer.examples import AskConfig, Example
 from SlicerSynthReg.methods.neuralizer.model import Neuralizer
 from SlicerSynthReg.methods.uncertainty.ranking import CaseDoubt
+from SlicerSynthReg.tasks.context_answer import answered
 
 
 def case_doubt(
@@ -22,10 +23,12 @@ def case_doubt(
     x: torch.Tensor,
     examples: Sequence[Example],
     config: AskConfig,
+    share: float,
     count: int,
     progress: Callable[[float], None] = lambda share: None,
 ) -> CaseDoubt:
-    """x (C, I, J, K) and examples as for answer_volume, masks as answers; `count` halves, two at least."""
+    """x (C, I, J, K) and examples as for answer_volume, masks as answers; share: of the patches in the
+    answer; `count` halves, two at least."""
     mean, expected = torch.zeros(()), torch.zeros(())
     masks = []
     for n in range(count):
@@ -36,7 +39,7 @@ def case_doubt(
         def told(share: float, n: int = n) -> None:
             progress((n + share) / count)
 
-        found = answer_volume(model, x, [examples[m] for m in half], again, told)
+        found = answered(model, x, [examples[m] for m in half], again, share, True, told)
         p = with_background(found)
         mean = mean + p / count
         expected = expected + entropy(p) / count

@@ -1,21 +1,27 @@
 """Segmentation of real scans from 1, 3, 5, 10 examples: in context, fine-tuned, and from nothing at equal minutes.
 
-Any folder of pairs (images/ and labels/). The last pairs by name are targets and are never examples.
+Any folder of pairs (images/ and labels/) or table. Its last pairs are targets and are never examples; the first ones
+are the examples. The JSON file keeps every result with its Dice by target: run the command again to go on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from statistics import mean
 
 from SlicerSynthReg.request import Request
 from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks.context_pairs import PairPaths, find_pairs
+
+METHODS = {"context": "auto", "network": "network", "patches": "patches", "finetune": "", "scratch": ""}
+"""The parameter `way` of those that are given by examples."""
 
 
 def linked(pairs: list[PairPaths], folder: Path) -> Path:
@@ -30,7 +36,8 @@ def linked(pairs: list[PairPaths], folder: Path) -> Path:
 
 
 def dice_of(report: dict) -> float:
-    return mean(report["dice"].values())
+    """Mean over the labels that the truth has."""
+    return mean(value for value in report["dice"].values() if value is not None and math.isfinite(value))
 
 
 def main() -> None:
@@ -39,9 +46,11 @@ def main() -> None:
     parser.add_argument("--targets", type=int, default=5)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 3, 5, 10])
     parser.add_argument("--minutes", type=float, default=5.0, help="of each training")
-    parser.add_argument("--methods", nargs="+", default=["context", "finetune", "scratch"])
+    parser.add_argument("--methods", nargs="+", default=["context", "finetune", "scratch"], choices=METHODS)
     parser.add_argument("--labels", default="", help="label values, with commas between them")
-    parser.add_argument("--alignment", default="affine", choices=("affine", "header", "centre"))
+    parser.add_argument("--alignment", default="affine")
+    parser.add_argument("--spacing-mm", type=float, default=None, help="voxels that all methods work at")
+    parser.add_argument("--crop", type=int, default=64, help="voxels along an edge of what trainings see")
     parser.add_argument("--start", default="synthmorph-brains", help="features that fine-tuning starts from")
     parser.add_argument("--model", default=None, help="of the tasks given by examples")
     parser.add_argument("--threads", type=int, default=2)
@@ -49,41 +58,46 @@ def main() -> None:
     given = parser.parse_args()
     pairs = find_pairs(given.examples)
     known, targets = pairs[: -given.targets], pairs[-given.targets :]
-    rows = []
-    for size in given.sizes:
-        row: dict = {"examples": size}
-        for method in given.methods:
-            with tempfile.TemporaryDirectory() as place:
-                scores = scored(method, known[:size], targets, Path(place), given)
-            row[method] = round(mean(scores), 4)
-        rows.append(row)
-        print(row, flush=True)
-        given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    kept: dict[str, dict] = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else {}
+    for method in given.methods:
+        for size in given.sizes:
+            name = f"{method} {min(size, len(known))}"
+            if name not in kept:
+                started = time.monotonic()
+                with tempfile.TemporaryDirectory() as place:
+                    each = scored(method, known[:size], targets, Path(place), given)
+                each_second = round((time.monotonic() - started) / len(targets), 1)
+                kept[name] = {"dice": round(mean(each.values()), 4), "seconds a target": each_second, "each": each}
+                given.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            print(name, kept[name], flush=True)
 
 
 def scored(
     method: str, known: list[PairPaths], targets: list[PairPaths], place: Path, given: argparse.Namespace
-) -> list[float]:
+) -> dict[str, float]:
     """Mean Dice of each target."""
     folder = linked(known, place / "examples")
     threads = {"threads": given.threads, "device": "cpu"}
-    if method != "context":
+    trained = method in ("finetune", "scratch")
+    if trained:
         os.environ["SYNTHREG_WEIGHTS"] = str(place / "models")
         start = given.start if method == "finetune" else "none"
         left_out = 1 if len(known) > 2 else 0
-        how = {"name": "made", "start": start, "minutes": given.minutes, "left_out": left_out, "labels": given.labels}
+        how = {"model_name": "made", "start": start, "minutes": given.minutes, "left_out": left_out, "patience": 0}
+        how |= {"labels": given.labels, "spacing_mm": given.spacing_mm, "crop": given.crop}
         run(Request("finetune", {"examples": str(folder)}, str(place / "trained"), {**how, **threads}))
-    found = []
+    found = {}
     for target in targets:
         inputs = {"truth": str(target.output)}
-        if method == "context":
-            inputs |= {"examples": str(folder), "target": str(target.inputs[0])}
-            how = {"model": given.model, "labels": given.labels, "alignment": given.alignment, "check_examples": False}
-            result = run(Request("context", inputs, str(place / "answer"), {**how, **threads}))
-        else:
+        if trained:
             inputs |= {"image": str(target.inputs[0])}
             result = run(Request("segment", inputs, str(place / "answer"), {"model": "made", **threads}))
-        found.append(dice_of(result.report))
+        else:
+            inputs |= {"examples": str(folder), "target": str(target.inputs[0])}
+            how = {"model": given.model, "labels": given.labels, "alignment": given.alignment, "check_examples": False}
+            how |= {"spacing_mm": given.spacing_mm, "way": METHODS[method]}
+            result = run(Request("context", inputs, str(place / "answer"), {**how, **threads}))
+        found[target.name] = round(dice_of(result.report), 4)
         shutil.rmtree(place / "answer")
     return found
 

@@ -18,7 +18,7 @@ def example(*boxes: tuple[int, int]) -> Example:
 def asked(network, examples):
     config = AskConfig(size=1, move_degrees=0.0, move_pixels=0.0)
     with torch.inference_mode():
-        return case_doubt(network, torch.zeros(1, 4, 8, 8), examples, config, count=6)
+        return case_doubt(network, torch.zeros(1, 4, 8, 8), examples, config, share=0.0, count=6)
 
 
 def test_examples_that_agree_leave_no_doubt(an_averaging_network):

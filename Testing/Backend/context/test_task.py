@@ -76,8 +76,8 @@ def test_registration_turns_the_target_upright(tmp_path, an_averaging_model, a_f
     inputs = {"truth": str(tmp_path / "truth.nii.gz")}
     one = tmp_path / "one.csv"
     one.write_text("input,output\nexamples/images/p0.nii.gz,examples/labels/p0.nii.gz\n")
-    by_centre = asked(tmp_path, one, tmp_path / "turned.nii.gz", inputs=inputs)
-    registered = asked(tmp_path, one, tmp_path / "turned.nii.gz", inputs=inputs, alignment="affine")
+    by_centre = asked(tmp_path, one, tmp_path / "turned.nii.gz", inputs=inputs, way="network")
+    registered = asked(tmp_path, one, tmp_path / "turned.nii.gz", inputs=inputs, way="network", alignment="affine")
     assert registered.report["dice"]["3"] > by_centre.report["dice"]["3"] + 0.1
     assert registered.report["dice"]["3"] > 0.8
     assert any("One example only" in text for text in registered.warnings)
