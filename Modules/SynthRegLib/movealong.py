@@ -14,7 +14,7 @@ _KINDS = (
     "vtkMRMLMarkupsNode",
     "vtkMRMLModelNode",
 )
-_ROW, _MOST_ROWS = 22, 6
+_ROW, _MOST_ROWS = 18, 6
 """Pixels; rows that are seen at once."""
 _RESULT = "SynthReg.fixed"
 """Attribute of what a registration made, which lies there already."""

@@ -47,7 +47,7 @@ class ResultList:
         self._kept: list[Kept] = []
         self._filling = False
         table = ui.resultsTable
-        headings = (_("Result"), _("Dice"), _("TRE, mm"), _("Folding"), _("Likeness"), _("s"))
+        headings = (_("Result"), _("Dice"), _("TRE, mm"), _("Folding"), _("Likeness"), _("Time, s"))
         table.setColumnCount(len(headings))
         table.setHorizontalHeaderLabels(list(headings))
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
