@@ -38,10 +38,11 @@ class NotABrain(ValueError):
 @dataclass(frozen=True)
 class AlignmentConfig:
     """regularization: 1 is the default smoothness, higher is smoother. network, refine, affine_only: which stages run.
-    margin_mm: kept around what counts of the fixed scan. stripped: a scan of whose tissue more than this share is brain
-    was stripped of the rest before (0.84 where it was; 0.35 to 0.51 in whole heads). fine: scans whose voxels are at
-    most so many of the comparison's, along every axis, are compared once more at half of it, if that makes no more than
-    `most_voxels`. device: where networks and refinement run."""
+    brains_only: NotABrain is raised where no brain is recognised in one of the scans. margin_mm: kept around what
+    counts of the fixed scan. stripped: a scan of whose tissue more than this share is brain was stripped of the rest
+    before (0.84 where it was; 0.35 to 0.51 in whole heads). fine: scans whose voxels are at most so many of the
+    comparison's, along every axis, are compared once more at half of it, if that makes no more than `most_voxels`.
+    device: where networks and refinement run."""
 
     regularization: float = 1.0
     network: bool = True
@@ -144,6 +145,8 @@ def _heads(
     brains = [anatomy(look(model, scan, config), scan.grid) for scan in scans]
     if brains[0] is None or brains[1] is None:
         which = " or ".join(name for name, brain in zip(("fixed", "moving"), brains) if brain is None)
+        if config.brains_only:
+            raise NotABrain(f"No brain was recognised in the {which} scan.")
         warning = f"No brain was recognised in the {which} scan: all tissue was aligned, without the network."
         return scans, (False, False), (warning,)
     heads = [scan.within(brain) for scan, brain in zip(scans, brains)]
