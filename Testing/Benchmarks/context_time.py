@@ -48,8 +48,8 @@ def a_slice(given: argparse.Namespace, width: int) -> str:
     paper, one_way = (network(width, form, given.device) for form in (False, True))
     with torch.inference_mode():
         whole = seconds(lambda: paper(x, context), given.device, given.runs)
-        encoding = seconds(lambda: one_way.encode(context, at_once=8), given.device, given.runs)
-        encoded = one_way.encode(context, at_once=8)
+        encoding = seconds(lambda: one_way.encode(context, at_once=4), given.device, given.runs)
+        encoded = one_way.encode(context, at_once=4)
         answering = seconds(lambda: one_way.answer(x, encoded), given.device, given.runs)
     return (
         f"width {width}, {given.side} x {given.side}, {given.examples} examples: the paper's form {told(whole)} a "

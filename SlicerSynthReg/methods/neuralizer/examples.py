@@ -23,13 +23,14 @@ class AskConfig:
     """planes: axes across which slices are cut; answers of several are averaged. size: examples that every slice is
     asked with, repeated with small moves if there are fewer. spread: slices above and below from each example that are
     examples too. neighbours: whether a single image is shown together with the slices above and below. at_once:
-    questions in one batch. move_degrees, move_pixels: of repeated examples."""
+    questions, and examples that are encoded, in one batch: more of them leave the processor's cache. move_degrees,
+    move_pixels: of repeated examples."""
 
     planes: tuple[int, ...] = (2,)
     size: int = 8
     spread: int = 0
     neighbours: bool = False
-    at_once: int = 8
+    at_once: int = 4
     move_degrees: float = 4.0
     move_pixels: float = 2.0
     seed: int = 0
