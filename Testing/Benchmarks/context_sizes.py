@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 
 from SlicerSynthReg.losses.examples import question_loss
 from SlicerSynthReg.methods.neuralizer.examples import AskConfig, bootstrapped
@@ -78,16 +79,20 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=96)
     parser.add_argument("--baseline-seconds", type=float, default=20.0, help="training of each U-Net; 0: none")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--json", type=Path, required=True, help="keeps what is measured, and goes on from it")
+    parser.add_argument("--picture", type=Path, default=None, help="PNG of the curves")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     maps = load_label_maps(sorted(given.labels.glob("*.nii*")))
     brain = torch.tensor([value in maps.anatomy or value == 24 for value in maps.values])
     source = Source(maps.people(0, MARGIN)[0], maps.looks, brain)
     models = {Path(name).name: loaded(name) for name in given.models}
-    rows = []
+    rows = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else []
+    done = {(row["task"], row["examples"]) for row in rows}
     for task in given.tasks:
         for size in given.sizes:
+            if (task, size) in done:
+                continue
             found: dict[str, list[float]] = {}
             for seed in range(given.questions):
                 people = people_of(source, task, given.side, seed, size, given.unseen, given.unseen)
@@ -107,6 +112,29 @@ def main() -> None:
             rows.append({"task": task, "measure": "Dice" if TASKS[task].mask else "PSNR dB", "examples": size, **means})
             print(rows[-1], flush=True)
             given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if given.picture:
+        curves(rows).savefig(given.picture, dpi=110)
+
+
+def curves(rows: list[dict]) -> Figure:
+    """A plot a task: each method's score against the number of examples."""
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    columns = min(4, len(tasks))
+    height = -(-len(tasks) // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.8 * height), layout="constrained")
+    plots = figure.subplots(height, columns, squeeze=False).flatten()
+    for task, plot in zip(tasks, plots):
+        own = sorted((row for row in rows if row["task"] == task), key=lambda row: row["examples"])
+        for name in [key for key in own[0] if key not in ("task", "measure", "examples")]:
+            plot.plot([row["examples"] for row in own], [row.get(name) for row in own], marker="o", label=name)
+        plot.set(title=task, xscale="log", xlabel="examples", ylabel=own[0]["measure"])
+        sizes = [row["examples"] for row in own]
+        plot.set_xticks(sizes, [str(size) for size in sizes])
+        plot.minorticks_off()
+    for plot in plots[len(tasks) :]:
+        plot.set_visible(False)
+    figure.axes[0].legend()
+    return figure
 
 
 def loaded(name: str) -> Neuralizer:

@@ -1,7 +1,8 @@
 """Four segmenters' doubt on small annotated volumes with simulated annotators (thesis paper 4's figures).
 
 Correlation of entropy with error; generalized energy distance for 1 to 16 samples; calibration; and whether picking the
-cases to annotate by total entropy, its epistemic part or the samples' diversity beats picking them at random.
+cases to annotate by total entropy, its epistemic part or the samples' diversity beats picking them at random. The JSON
+file keeps what is measured: run the command again to go on.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -147,14 +149,21 @@ def main() -> None:
     cases = read_cases(given.examples, given.annotators, given.most)
     known, test = cases[: -given.test], cases[-given.test :]
     rows: dict[str, object] = {"finding of the paper": FINDING}
+    if given.json.exists():
+        rows = json.loads(given.json.read_text(encoding="utf-8"))
+
+    def kept(name: str, measured: Callable[[], object]) -> None:
+        if name not in rows:
+            rows[name] = measured()
+            given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        print(name, rows[name], flush=True)
+
     for kind in given.kinds:
-        rows[kind] = figures(taught(kind, known, given.seconds, 0), test)
-        print(kind, rows[kind], flush=True)
-    for rule in given.rules:
-        runs = [picking(known, test, rule, given, seed) for seed in range(given.repeats)]
-        rows[f"Dice by round, picked by {rule}"] = [round(mean(scores), 4) for scores in zip(*runs)]
-        print(rule, rows[f"Dice by round, picked by {rule}"], flush=True)
-    given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        kept(kind, lambda kind=kind: figures(taught(kind, known, given.seconds, 0), test))
+    for seed in range(given.repeats):
+        for rule in given.rules:
+            name = f"Dice by round, picked by {rule}, start {seed}"
+            kept(name, lambda rule=rule, seed=seed: picking(known, test, rule, given, seed))
 
 
 if __name__ == "__main__":
