@@ -44,8 +44,8 @@ def bring(
 ) -> tuple[Transform | None, tuple[str, ...]]:
     """Transform fixed RAS -> moving RAS, None for the identity, and what the user should know of it.
 
-    brain: whether `fixed` shows one. "affine", "deformable": registered; where that leaves the two less alike than
-    their centres do, the centres count.
+    brain: whether `fixed` shows one. "affine", "deformable": registered; where that leaves two heads less alike than
+    their centres do, the centres count. All else was tried from its centre before.
     """
     if alignment == "header":
         return None, ()
@@ -54,8 +54,13 @@ def bring(
     centred = Affine(shift)
     if alignment not in REGISTERED:
         return centred, ()
+    affine_only = alignment == "affine"
     try:
-        found = _registered(fixed, moving, alignment == "affine", device, brain)
+        found = _by_brain(fixed, moving, affine_only, device) if brain else None
+        if found is None:
+            kind = "ct" if is_ct(fixed) and is_ct(moving) else "alike"
+            config = AnywhereConfig(kind, affine_only=affine_only, device=device)
+            return align_anywhere(fixed, moving, config).transform, ()
     except VolumeError:
         return centred, ("too small to be registered, so its centre was laid on the first example's.",)
     grid = fixed.grid.aligned_to_ras(max(COMPARED_AT_MM, float(fixed.grid.spacing.min())))
@@ -68,16 +73,15 @@ def bring(
     return found, ()
 
 
-def _registered(fixed: Volume, moving: Volume, affine_only: bool, device: str, brain: bool) -> Transform:
+def _by_brain(fixed: Volume, moving: Volume, affine_only: bool, device: str) -> Transform | None:
+    """None where the network recognises no brain in one of them."""
     card = chosen_card(None)
-    if brain and card is not None:
-        config = AlignmentConfig(affine_only=affine_only, brains_only=True, device=device)
-        try:
-            return align(registration_network(card), card.spacing_mm, fixed, moving, config).transform
-        except NotABrain:
-            pass
-    kind = "ct" if is_ct(fixed) and is_ct(moving) else "alike"
-    return align_anywhere(fixed, moving, AnywhereConfig(kind, affine_only=affine_only, device=device)).transform
+    spacing = card.spacing_mm if card else COMPARED_AT_MM
+    config = AlignmentConfig(affine_only=affine_only, brains_only=True, device=device)
+    try:
+        return align(registration_network(card), spacing, fixed, moving, config).transform
+    except NotABrain:
+        return None
 
 
 def likeness(a: torch.Tensor, b: torch.Tensor) -> float:
