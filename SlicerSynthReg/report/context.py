@@ -22,7 +22,7 @@ SHOWN = 6
 LIMITS = (
     "The answer is no better than the examples: it repeats their conventions, and their mistakes.",
     "What the examples do not show (another disease, another part of the body, another field of view) is a guess.",
-    "Doubt is the network's own; it can be sure and wrong. Look at the picture.",
+    "Doubt is the answer's own; it can be sure and wrong. Look at the picture.",
 )
 
 
