@@ -139,8 +139,8 @@ def _heads(
 ) -> tuple[tuple[Scan, Scan], tuple[bool, bool], tuple[str, ...]]:
     """The scans, counting only where the network sees their brains, and which of them were stripped of all else
     before: these count as they are, for their own outline is better than the network's. As they are, with a warning,
-    where it does not see both."""
-    if model is None:
+    where it does not see both, and without one where it knows shapes only."""
+    if model is None or not model.config.labels:
         return scans, (False, False), ()
     brains = [anatomy(look(model, scan, config), scan.grid) for scan in scans]
     if brains[0] is None or brains[1] is None:
