@@ -38,8 +38,8 @@ class _Example(Protocol):
 class ContextReport:
     """likeness: of the target to the examples, at most 1; likeness_of_examples: to each other. agreement: Dice of each
     example with what the others say of it. patches: share of the patches in the answer, beside the network.
-    volumes_ml, dice: by label; called: its name, where the examples tell it. roughness: of the answer across the slices,
-    1 as the examples. psnr: in dB. doubts: entropies summed over voxels in bits, and diversity, by rule of ranking.
+    volumes_ml, dice: by label; called: its name, where the examples tell it. roughness: of the answer across slices, 1
+    as the examples. psnr: in dB. doubts: entropies summed over voxels in bits, and diversity, by rule of ranking.
     Names are files' base names."""
 
     target: str
