@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
+from SlicerSynthReg.methods.synthmorph.model import SynthMorph, SynthMorphConfig
+from SlicerSynthReg.nets.unet import UNetConfig
 from SlicerSynthReg.tasks import alignment, context_bring
 from SlicerSynthReg.tasks.alignment import AlignmentConfig, NotABrain, align
 
@@ -12,8 +13,9 @@ def test_where_no_brain_is_seen_brains_alone_are_not_registered(a_head, monkeypa
     monkeypatch.setattr(alignment, "look", lambda *given: None)
     monkeypatch.setattr(alignment, "anatomy", lambda *given: None)
     image, _ = a_head(np.zeros(3), 4.0)
+    model = SynthMorph(SynthMorphConfig(UNetConfig(1, 4, (4, 4)), labels=("brain",)))
     with pytest.raises(NotABrain, match="No brain was recognised in the fixed or moving scan"):
-        align(torch.nn.Identity(), 4.0, image, image, AlignmentConfig(affine_only=True, brains_only=True))
+        align(model, 4.0, image, image, AlignmentConfig(affine_only=True, brains_only=True))
 
 
 def test_what_shows_no_brain_goes_the_way_of_any_anatomy(a_head, monkeypatch):
