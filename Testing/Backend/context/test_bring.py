@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph, SynthMorphConfig
-from SlicerSynthReg.nets.unet import UNetConfig
 from SlicerSynthReg.tasks import alignment, context_bring
 from SlicerSynthReg.tasks.alignment import AlignmentConfig, NotABrain, align
 
@@ -13,7 +12,7 @@ def test_where_no_brain_is_seen_brains_alone_are_not_registered(a_head, monkeypa
     monkeypatch.setattr(alignment, "look", lambda *given: None)
     monkeypatch.setattr(alignment, "anatomy", lambda *given: None)
     image, _ = a_head(np.zeros(3), 4.0)
-    model = SynthMorph(SynthMorphConfig(UNetConfig(1, 4, (4, 4)), labels=("brain",)))
+    model = SynthMorph(SynthMorphConfig(labels=("brain",)))
     with pytest.raises(NotABrain, match="No brain was recognised in the fixed or moving scan"):
         align(model, 4.0, image, image, AlignmentConfig(affine_only=True, brains_only=True))
 

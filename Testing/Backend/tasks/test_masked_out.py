@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from SlicerSynthReg.losses.mind import mind_ssc
+from SlicerSynthReg.methods.synthmorph.model import SynthMorph, SynthMorphConfig
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.tasks import alignment
 from SlicerSynthReg.tasks.alignment import AlignmentConfig, align
@@ -91,10 +92,11 @@ def test_a_mask_beside_the_brain_leaves_nothing_of_it(head, monkeypatch, half, t
     marked = torch.zeros_like(head.data, dtype=torch.uint8)
     marked[..., 4:18] = half == "lower"
     marked[..., 26:40] = half == "upper"
+    model = SynthMorph(SynthMorphConfig(labels=("brain",)))
     scans = standardised(head, Volume(marked, head.grid, "labels"), 3.0), standardised(head, None, 3.0)
     if not told:
-        heads, _stripped, _unknown = alignment._heads(torch.nn.Identity(), scans, AlignmentConfig())
+        heads, _stripped, _unknown = alignment._heads(model, scans, AlignmentConfig())
         assert float(heads[0].mask.sum()) > 1000
         return
     with pytest.raises(VolumeError, match=told):
-        alignment._heads(torch.nn.Identity(), scans, AlignmentConfig())
+        alignment._heads(model, scans, AlignmentConfig())
