@@ -122,7 +122,7 @@ def assert_air_is_clear_and_doubt_is_seen(doubt: np.ndarray, answer) -> None:
     shown = views.pixels("Red").astype(int)
     display.SetVisibility(True)
     coloured = shown[..., 0] - shown[..., 2] > 40
-    assert 0.005 < coloured.mean() < 0.5, coloured.mean()
+    assert 0.001 < coloured.mean() < 0.5, coloured.mean()  # alike patches leave doubt at the outlines alone
     assert not coloured[:20, :20].any() and not coloured[-20:, -20:].any(), "the corners are air"
 
 
