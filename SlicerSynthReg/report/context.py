@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from SlicerSynthReg.methods.uncertainty.ranking import FINDING
-from SlicerSynthReg.report.html import document, embedded_image, table
+from SlicerSynthReg.report.html import bullets, document, embedded_image, table
 from SlicerSynthReg.report.record import DISCLAIMER
 from SlicerSynthReg.weights.registry import Card
 
@@ -69,7 +69,7 @@ def context_page(report: ContextReport, picture: bytes, card: Card) -> str:
         f"<b>{escape(report.target)}</b> with <b>{escape(report.model)}</b>.</p>",
     ]
     if report.warnings:
-        parts += ["<h2>Warnings</h2>", _list(report.warnings)]
+        parts += ["<h2>Warnings</h2>", bullets(report.warnings)]
     parts += [
         "<h2>Target and examples</h2>",
         embedded_image(picture, "The target with its answer in three planes, and the examples"),
@@ -99,7 +99,7 @@ def context_page(report: ContextReport, picture: bytes, card: Card) -> str:
         parts.append(f'<p class="quiet">For choosing what to annotate next. {escape(FINDING)}</p>')
     agreed = [(escape(n), f"{report.agreement[n]:.2f}" if n in report.agreement else "") for n in report.examples]
     parts += ["<h2>The examples</h2>", table(("Example", "Dice with what the others say of it"), agreed)]
-    parts += ["<h2>Limits</h2>", _list((*LIMITS, card.limits)), "<h2>Time</h2>"]
+    parts += ["<h2>Limits</h2>", bullets((*LIMITS, card.limits)), "<h2>Time</h2>"]
     parts.append(table(("Stage", ""), [(escape(n), f"{s:.1f} s") for n, s in report.stages.items()], "pairs"))
     settings = [(escape(name), escape(str(value))) for name, value in report.settings.items()]
     parts += ["<h2>Settings</h2>", table(("Setting", "Value"), settings, "pairs")]
@@ -118,10 +118,6 @@ def _numbers(report: ContextReport) -> list[tuple[str, str]]:
     if report.psnr is not None:
         rows.append(("PSNR with the truth", f"{report.psnr:.1f} dB"))
     return rows
-
-
-def _list(lines: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
 
 
 def context_picture(

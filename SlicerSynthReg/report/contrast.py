@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from SlicerSynthReg.report.html import badge, document, embedded_image, table, verdict_table
+from SlicerSynthReg.report.html import badge, bullets, document, embedded_image, table, verdict_table
 from SlicerSynthReg.report.verdict import GOOD, LOOK, Verdict
 from SlicerSynthReg.weights.registry import Card
 
@@ -75,7 +75,7 @@ def contrast_page(report: ContrastReport, picture: bytes, card: Card) -> str:
         parts.append(f"<p>{badge(LOOK, 'phantoms only')} This model was trained on phantoms and not validated on "
                      "patients.</p>")  # fmt: skip
     if report.warnings:
-        parts += ["<h2>Warnings</h2>", _list(report.warnings)]
+        parts += ["<h2>Warnings</h2>", bullets(report.warnings)]
     parts += [
         "<h2>Before, after and difference</h2>",
         embedded_image(picture, "Three planes of the scan, the synthetic CT, their difference and the cycle error"),
@@ -89,7 +89,7 @@ def contrast_page(report: ContrastReport, picture: bytes, card: Card) -> str:
     if report.truth:
         rows = [(escape(name), escape(f"{value:.4g}")) for name, value in report.truth.items()]
         parts += ["<h2>Against the true image</h2>", table(("Measure", "Value"), rows, "pairs")]
-    parts += ["<h2>Limits</h2>", _list((*LIMITS, card.limits)), "<h2>Time and machine</h2>", _machine(report)]
+    parts += ["<h2>Limits</h2>", bullets((*LIMITS, card.limits)), "<h2>Time and machine</h2>", _machine(report)]
     settings = [(escape(name), escape(str(value))) for name, value in report.config.items()]
     parts += ["<h2>Settings</h2>", table(("Setting", "Value"), settings, "pairs")]
     return document(f"Synthetic {report.to} CT of {report.image}", "\n".join(parts))
@@ -144,7 +144,3 @@ def _machine(report: ContrastReport) -> str:
         rows.append(("Peak memory", f"{report.peak_memory_mb:,.0f} MB"))
     rows += [(name, escape(text)) for name, text in (("Device", report.device), ("Version", report.version)) if text]
     return table(("Stage", ""), rows, "pairs")
-
-
-def _list(lines: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from SlicerSynthReg.report.html import badge, document, embedded_image, table, verdict_table
+from SlicerSynthReg.report.html import badge, bullets, document, embedded_image, table, verdict_table
 from SlicerSynthReg.report.verdict import GOOD, LOOK, Verdict
 from SlicerSynthReg.weights.registry import Card
 
@@ -59,7 +58,7 @@ def healthy_page(report: HealthyReport, picture: bytes, card: Card) -> str:
         f"<b>{escape(report.model)}</b>. {badge(LOOK, 'synthetic')} Not a scan of the patient.</p>",
     ]
     if report.warnings:
-        parts += ["<h2>Warnings</h2>", _list(report.warnings)]
+        parts += ["<h2>Warnings</h2>", bullets(report.warnings)]
     parts += [
         "<h2>Scan, healthy brain and anomaly</h2>",
         embedded_image(picture, "Three planes of the scan, the healthy T1, the anomaly map and the expected error"),
@@ -68,7 +67,7 @@ def healthy_page(report: HealthyReport, picture: bytes, card: Card) -> str:
         "<h2>Numbers</h2>",
         verdict_table(verdicts(report)),
         "<h2>Limits</h2>",
-        _list((*LIMITS, card.limits)),
+        bullets((*LIMITS, card.limits)),
         "<h2>The model</h2>",
         table(("", ""), [("Trained on", escape(card.training_data)), ("For", escape(card.intended_use))], "pairs"),
         "<h2>Time and machine</h2>",
@@ -113,7 +112,3 @@ def _machine(report: HealthyReport) -> str:
         rows.append(("Peak memory", f"{report.peak_memory_mb:,.0f} MB"))
     rows += [(name, escape(text)) for name, text in (("Device", report.device), ("Version", report.version)) if text]
     return table(("Stage", ""), rows, "pairs")
-
-
-def _list(lines: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"

@@ -55,6 +55,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") 
     return f'<div class="wide"><table class="{kind}"><tr>{head}</tr>\n{body}</table></div>'
 
 
+def bullets(lines: Iterable[str]) -> str:
+    """A list; `lines` are plain text."""
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
 def folded(title: str, body: str) -> str:
     """`body` (HTML) shown when its title is clicked."""
     return f"<details><summary>{escape(title)}</summary>\n{body}</details>"

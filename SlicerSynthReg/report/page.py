@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from pathlib import PurePath
 
-from SlicerSynthReg.report.html import badge, document, embedded_image, folded, table, verdict_table
+from SlicerSynthReg.report.html import badge, bullets, document, embedded_image, folded, table, verdict_table
 from SlicerSynthReg.report.record import RegistrationReport
 from SlicerSynthReg.report.verdict import BAD, GOOD, LOOK, Verdict, verdicts
 from SlicerSynthReg.weights.registry import Card
@@ -36,7 +36,7 @@ def registration_page(report: RegistrationReport, picture: bytes | None = None, 
         f"<p>{overall(rows)}</p>",
     ]
     if report.warnings:
-        parts += ["<h2>Warnings</h2>", _list(report.warnings)]
+        parts += ["<h2>Warnings</h2>", bullets(report.warnings)]
     if picture:
         parts += [
             "<h2>Before and after</h2>",
@@ -47,7 +47,7 @@ def registration_page(report: RegistrationReport, picture: bytes | None = None, 
     parts += ["<h2>Numbers</h2>", verdict_table(rows)]
     if report.per_label:
         parts += ["<h2>Overlap of each structure</h2>", _structures(report.per_label)]
-    parts += ["<h2>Limits</h2>", _list(LIMITS), "<h2>Time and machine</h2>", _machine(report)]
+    parts += ["<h2>Limits</h2>", bullets(LIMITS), "<h2>Time and machine</h2>", _machine(report)]
     if report.config:
         settings = [(escape(name), escape(_setting(value))) for name, value in report.config.items()]
         parts += ["<h2>Settings</h2>", table(("Setting", "Value"), settings, "pairs")]
@@ -109,7 +109,3 @@ def _model(card: Card) -> str:
     if card.synthetic_training_only:
         rows.insert(3, ("Note", "Trained on synthetic images only."))
     return table(("The card says", ""), ((name, escape(text)) for name, text in rows), "pairs")
-
-
-def _list(lines: tuple[str, ...]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"

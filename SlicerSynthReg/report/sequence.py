@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from SlicerSynthReg.report.html import badge, document, embedded_image, table
+from SlicerSynthReg.report.html import badge, bullets, document, embedded_image, table
 from SlicerSynthReg.report.verdict import BAD, GOOD, LOOK
 
 REFERENCE, REGISTERED, FAILED = "reference", "registered", "failed"
@@ -71,7 +71,7 @@ def sequence_page(report: SequenceReport, picture: bytes) -> str:
         f"<p>{verdict} {done} of {len(report.frames)} frames are in the result.</p>",
     ]
     if report.warnings:
-        parts += ["<h2>Warnings</h2>", _list(report.warnings)]
+        parts += ["<h2>Warnings</h2>", bullets(report.warnings)]
     parts += [
         "<h2>Motion, and a line through time</h2>",
         embedded_image(picture, "Motion of every frame, likeness to the reference, and a line of voxels through time"),
@@ -81,7 +81,7 @@ def sequence_page(report: SequenceReport, picture: bytes) -> str:
             (_row(one) for one in report.frames),
         ),
         "<h2>Limits</h2>",
-        _list(LIMITS),
+        bullets(LIMITS),
         "<h2>Settings and machine</h2>",
         table(("Setting", "Value"), [*_settings(report)], "pairs"),
     ]
@@ -117,7 +117,3 @@ def _mm(value: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _list(lines: tuple[str, ...]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"

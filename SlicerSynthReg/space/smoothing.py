@@ -30,10 +30,17 @@ def gaussian(field: torch.Tensor, sd_vox: float | torch.Tensor) -> torch.Tensor:
 
 def box_mean(field: torch.Tensor, radius: int) -> torch.Tensor:
     """Mean over the (2 radius + 1)^3 neighbourhood, edges repeated; one axis at a time."""
-    width = 2 * radius + 1
     for axis in range(2, 5):
-        count = field.shape[axis]
-        ends = [field.narrow(axis, at, 1) for at in (0, count - 1)]
-        padded = torch.cat([*ends[:1] * radius, field, *ends[1:] * radius], axis)
-        field = sum(padded.narrow(axis, tap, count) for tap in range(width)) / width
+        ends = [field.narrow(axis, at, 1) for at in (0, field.shape[axis] - 1)]
+        field = mean_along(torch.cat([*ends[:1] * radius, field, *ends[1:] * radius], axis), axis, radius)
     return field
+
+
+def mean_along(field: torch.Tensor, axis: int, radius: int) -> torch.Tensor:
+    """Mean of 2 radius + 1 neighbours along one axis where all lie inside: that axis is shorter by 2 radius."""
+    width = 2 * radius + 1
+    count = field.shape[axis] - 2 * radius
+    total = field.narrow(axis, 0, count).clone()
+    for tap in range(1, width):
+        total += field.narrow(axis, tap, count)
+    return total.div_(width)

@@ -22,6 +22,11 @@ def chosen_card(name: str | None) -> Card | None:
     return _card_of("SynthMorph", name, DEFAULT_MODEL, "registration", "anatomy")
 
 
+def method_of(card: Card | None) -> str:
+    """What a report of a registration calls how it was done."""
+    return card.name if card else "MIND and local contrast, no network"
+
+
 def features_card(name: str | None) -> Card:
     """Whose features registration compares: those asked for, else an installed feature network's, else the brain
     network's, whose encoder levels are DeepSim's. Raises RequestError."""

@@ -23,7 +23,7 @@ from SlicerSynthReg.tasks.choosing import align_chosen, config_of
 from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.loaded import loaded, registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
-from SlicerSynthReg.tasks.model import chosen_card, healthy_card
+from SlicerSynthReg.tasks.model import chosen_card, healthy_card, method_of
 from SlicerSynthReg.tasks.parameters import RegisterParameters, recorded
 from SlicerSynthReg.tasks.register_inputs import Inputs, read_inputs
 from SlicerSynthReg.tasks.stopwatch import Stopwatch
@@ -172,7 +172,7 @@ def _measured(
     return RegistrationReport(
         fixed_name=shown_name(request.inputs["fixed"]),
         moving_name=shown_name(request.inputs["moving"]),
-        model=card.name if card else "MIND and local contrast, no network",
+        model=method_of(card),
         config={k: v for k, v in recorded(RegisterParameters, request.parameters).items() if v is not None},
         stages={},
         folding_share=regular.folding_share,

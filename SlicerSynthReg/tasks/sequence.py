@@ -30,7 +30,7 @@ from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.frames import Frames, read_frames
 from SlicerSynthReg.tasks.loaded import registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
-from SlicerSynthReg.tasks.model import chosen_card
+from SlicerSynthReg.tasks.model import chosen_card, method_of
 from SlicerSynthReg.tasks.parameters import MethodParameters, RegisterParameters
 from SlicerSynthReg.tasks.prepare import counting, standardised
 from SlicerSynthReg.tasks.reading import read_image
@@ -126,10 +126,7 @@ def _reference(request: Request, parameters: SequenceParameters, frames: Frames)
             f"Found the reference {parameters.reference} beside a fixed image, expected one of them. Leave one out."
         )
     if "fixed" in paths:
-        volume, told = (
-            read_image(paths["fixed"], parameters),
-            shown_name(paths["fixed"]),
-        )
+        volume, told = read_image(paths["fixed"], parameters), shown_name(paths["fixed"])
     else:
         number = reference_frame(parameters.reference, len(frames))
         volume = _mean(frames) if number is None else frames.frame(number)
@@ -236,7 +233,7 @@ def _report(
         sequence_name=shown_name(request.inputs["sequence"]),
         reference=reference.told,
         reference_frame=reference.frame,
-        model=card.name if card else "MIND and local contrast, no network",
+        model=method_of(card),
         config={name: value for name, value in dataclasses.asdict(parameters).items() if value is not None},
         frames=tuple(rows),
         landmark_labels=() if reference.landmarks is None else reference.landmarks.labels,

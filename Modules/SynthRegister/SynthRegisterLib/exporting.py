@@ -20,7 +20,6 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from SlicerSynthReg.request import Request, RequestError, Result
 
-SUFFIXES = (".h5", ".nii.gz", ".tfm")
 _PIECE = 1 << 18
 
 
@@ -32,7 +31,7 @@ def export_work(
 ) -> Work:
     """What a Job does; its value is the new folder, with forward and inverse in it. forward: of a registration, moving
     to fixed. inverse: the way back; None: computed from it. destination: the folder that receives the new one. suffix:
-    one of SUFFIXES; .tfm holds affine transforms alone.
+    .h5, .nii.gz, or .tfm, which holds affine transforms alone.
 
     The files lead from the fixed image's own space to the moving image's (ITK's direction for resampling), and back,
     without what lies above either image in the scene: they fit the images as Slicer saves them. Raises RequestError.

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 import torch
 
+from SlicerSynthReg.space.smoothing import mean_along
+
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """First voxel and the one behind the last, by axis."""
 
@@ -68,7 +70,9 @@ def _distances(
     start = -(config.search // stride) * stride
     for offset in itertools.product(range(start, config.search + 1, stride), repeat=3):
         squares = (target - _window(around, offset, config.search, target.shape[1:])).square_().mean(0)
-        yield (offset[0], offset[1], offset[2]), _box_mean(squares, config.patch)
+        for axis in range(3):
+            squares = mean_along(squares, axis, config.patch)
+        yield (offset[0], offset[1], offset[2]), squares
 
 
 def _cut(image: torch.Tensor, box: Box, margin: int) -> torch.Tensor:
@@ -83,15 +87,3 @@ def _window(around: torch.Tensor, offset: tuple[int, ...], reach: int, shape: Se
     for axis, (step, size) in enumerate(zip(offset, shape), start=1):
         around = around.narrow(axis, reach + step, size)
     return around
-
-
-def _box_mean(values: torch.Tensor, reach: int) -> torch.Tensor:
-    """Mean over the cube of 2 * reach + 1 voxels where it lies inside: each axis is shorter by 2 * reach."""
-    width = 2 * reach + 1
-    for axis in range(3):
-        size = values.shape[axis] - 2 * reach
-        total = values.narrow(axis, 0, size).clone()
-        for step in range(1, width):
-            total += values.narrow(axis, step, size)
-        values = total
-    return values.div_(width**3)
