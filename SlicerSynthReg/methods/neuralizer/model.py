@@ -62,9 +62,19 @@ class Encoded:
     @staticmethod
     def pooled(parts: Sequence[Encoded], counts: Sequence[int]) -> Encoded:
         """Of all examples together, of which each part has `counts`: a mean of means."""
+        if len(parts) == 1:
+            return parts[0]
         shares = [count / sum(counts) for count in counts]
         blocks = zip(*(part.means for part in parts))
-        return Encoded(tuple(torch.stack([s * m for s, m in zip(shares, ms)]).sum(0) for ms in blocks), parts[0].shape)
+        return Encoded(tuple(_added([s * m for s, m in zip(shares, ms)]) for ms in blocks), parts[0].shape)
+
+
+def _added(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Their sum, in their own memory layout."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
 
 
 class Neuralizer(nn.Module):

@@ -51,3 +51,12 @@ def test_the_examples_of_a_one_way_block_know_nothing_of_the_target():
     r_x, r_c = representations(2, 3)
     assert not torch.allclose(two_way(r_x, r_c)[1], two_way(r_x + 1, r_c)[1], atol=1e-3)
     assert torch.equal(one_way(r_x, r_c)[1], one_way(r_x + 1, r_c)[1])
+
+
+def test_examples_stay_channels_last_on_their_way():
+    """A mean that lost the layout made encoding twice as slow."""
+    block = PairwiseConvAvg(6, one_way=True).to(memory_format=torch.channels_last)
+    r_c = representations(2, 3)[1].to(memory_format=torch.channels_last)
+    mean, r_c = block.encode(r_c, 2)
+    assert mean.is_contiguous(memory_format=torch.channels_last)
+    assert r_c.is_contiguous(memory_format=torch.channels_last)
