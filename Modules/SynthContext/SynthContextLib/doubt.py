@@ -63,7 +63,7 @@ def words() -> str:
     """What the colours of the bar mean, from left to right."""
     return _(
         "Doubt, from red ({low:.2f} bit of entropy: about one in five is wrong) to yellow ({high:.0f} bit and more: as "
-        "likely wrong as right). Clear where the network is surer, and beyond {near:.0f} mm of what it found."
+        "likely wrong as right). Clear where the answer is surer, and beyond {near:.0f} mm of what was found."
     ).format(low=LOW, high=HIGH, near=NEAR_MM)
 
 

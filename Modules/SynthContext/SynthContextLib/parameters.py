@@ -7,7 +7,7 @@ import slicer
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from SynthRegLib.settings import Device
 
-from SynthContextLib.settings import Alignment, Kind, Plane, Settings, Tuning
+from SynthContextLib.settings import Alignment, Kind, Plane, Settings, Tuning, Way
 
 _Answer = Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode, slicer.vtkMRMLScalarVolumeNode, None]
 
@@ -23,6 +23,7 @@ class SynthContextParameterNode:
     truth: _Answer
     kind: Kind = Kind.GUESS
     model: str = ""
+    way: Way = Way.AUTO
     plane: Plane = Plane.AXIAL
     spread: Annotated[int, WithinRange(0, 4)] = 1
     size: Annotated[int, WithinRange(1, 64)] = 8
@@ -38,7 +39,7 @@ class SynthContextParameterNode:
 
 def settings_of(parameters: SynthContextParameterNode, kind: Kind) -> Settings:
     """kind: what the examples show, where it was guessed."""
-    names = ("model", "plane", "spread", "size", "alignment", "check", "samples", "device")
+    names = ("model", "way", "plane", "spread", "size", "alignment", "check", "samples", "device")
     return Settings(kind=kind, **{name: getattr(parameters, name) for name in names})
 
 

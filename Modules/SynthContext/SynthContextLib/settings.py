@@ -47,14 +47,31 @@ class Plane(enum.Enum):
         }[self]
 
 
+class Way(enum.Enum):
+    """Who answers, as far as examples are asked."""
+
+    AUTO = "auto"
+    NETWORK = "network"
+    PATCHES = "patches"
+
+    def label(self) -> str:
+        return {
+            Way.AUTO: _("Whatever suits the examples (both, mixed)"),
+            Way.NETWORK: _("The network alone"),
+            Way.PATCHES: _("Look-alike patches of the examples alone"),
+        }[self]
+
+
 class Alignment(enum.Enum):
     AFFINE = "affine"
+    DEFORMABLE = "deformable"
     HEADER = "header"
     CENTRE = "centre"
 
     def label(self) -> str:
         return {
             Alignment.AFFINE: _("Register them (affine)"),
+            Alignment.DEFORMABLE: _("Register them, bent to fit (slower)"),
             Alignment.HEADER: _("As they lie in the world"),
             Alignment.CENTRE: _("Centre on centre"),
         }[self]
@@ -66,6 +83,7 @@ class Settings:
 
     model: str = ""
     kind: Kind = Kind.GUESS
+    way: Way = Way.AUTO
     plane: Plane = Plane.AXIAL
     spread: int = 1
     size: int = 8
@@ -79,6 +97,7 @@ class Settings:
         return {
             "model": self.model or None,
             "answer": self.kind.value,
+            "way": self.way.value,
             "plane": self.plane.value,
             "spread": int(self.spread),
             "size": int(self.size),

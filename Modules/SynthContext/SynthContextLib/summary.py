@@ -15,6 +15,8 @@ def summary(answer: Answer) -> str:
     report = answer.report
     lines = [_("Note: {text}").format(text=text) for text in answer.warnings]
     lines.append(_("Model: {model}").format(model=report.get("model", "?")))
+    if report.get("patches") is not None:
+        lines.append(_("Share of look-alike patches in the answer: {share:.0%}").format(share=report["patches"]))
     if report.get("likeness") is not None:
         line = _("Likeness of the target to the examples: {likeness:.2f}").format(likeness=report["likeness"])
         if report.get("likeness_of_examples") is not None:

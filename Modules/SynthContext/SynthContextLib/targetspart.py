@@ -66,6 +66,10 @@ class TargetsPart:
         self._parameters().truth = None
 
 
+_OF_EXAMPLES = ("wayBox", "planeBox", "spreadBox", "sizeBox", "alignmentBox", "checkCheckBox", "samplesBox")
+"""Settings that a fine-tuned model does not have."""
+
+
 class ModelsPart:
     """The list of models to apply and the list of those to start from, which are not known when the panel is drawn."""
 
@@ -93,6 +97,8 @@ class ModelsPart:
         card = cards[self._ui.modelBox.currentIndex] if cards else None
         self._ui.modelLabel.text = network_note(card) if card is not None else _("No model is installed.")
         self._ui.removeModelButton.enabled = card is not None and home.is_own(card.name)
+        for name in _OF_EXAMPLES:
+            getattr(self._ui, name).enabled = card is None or card.method != FINE_TUNED
 
     def start(self) -> str:
         """The chosen start."""

@@ -152,6 +152,22 @@ def test_many_targets_are_done_one_after_another_and_looked_at_by_row(panel, fil
     assert panel["targetTable"].item(1, 2).text() == ""
 
 
+def test_who_answers_and_how_images_are_brought_together_reach_the_worker(panel, filled):
+    target, truth = filled
+    panel.choose("wayBox", "Look-alike patches of the examples alone")
+    assert run(panel).startswith("Done")
+    assert "look-alike patches in the answer: 100%" in panel.text("resultLabel")
+    by_patches = segment(slicer.util.getNode("target by examples"), "ball")
+    panel.choose("wayBox", "The network alone")
+    panel.choose("alignmentBox", "Register them, bent to fit (slower)")
+    assert run(panel).startswith("Done")
+    assert "look-alike patches in the answer: 0%" in panel.text("resultLabel")
+    shown = panel.widget._answers.of(target)
+    assert shown.report["settings"]["alignment"] == "deformable" and shown.report["settings"]["way"] == "network"
+    by_network, true = segment(shown.labels, "ball"), segment(truth, "ball")
+    assert (by_network != by_patches).any() and 2 * (by_network & true).sum() > 0.8 * (by_network.sum() + true.sum())
+
+
 def test_images_that_examples_show_come_back_as_an_image(panel):
     for n in range(2):
         image, _labels = a_head(f"example {n}", seed=n)

@@ -61,6 +61,7 @@ def test_a_model_is_trained_finished_early_and_applied(panel, ready, models, sho
     show_tab(panel, TAB_APPLY)
     panel.expand("settingsCollapsibleButton")
     assert panel.text("modelBox") == "my-balls (fine-tuned)"
+    assert not panel.is_enabled("wayBox") and not panel.is_enabled("alignmentBox"), "no examples are asked"
     assert "volumes of the user's own" in panel.text("modelLabel")
     target, labels = a_head("target", seed=9)
     drop(panel, "targetTable", [target, a_segmentation(target, labels, ("ball", "rest"))])
