@@ -72,6 +72,8 @@ ERROR_IN_POWERS = (Fraction(0), *_in_powers((*DIFFERENCE[:-1], Fraction(0)), DOR
 """Weights of (h A)^n x in a step for dx/dt = A x, and in the difference but for its last stage, A x after the step."""
 ADAMS = _numbers("55/24 -59/24 37/24 -9/24")
 """Weights of the last four slopes, the newest first."""
+_AT_ONCE = 32_768
+"""Numbers of a piece that stays near the processor over several operations."""
 
 
 def integrate(
@@ -219,10 +221,15 @@ def _adaptively(
 
 def _error(x: torch.Tensor, new: torch.Tensor, difference: torch.Tensor, rtol: float, atol: float) -> float:
     """Largest over the batch of the scaled difference between both orders; infinite if it is no number."""
+    rows = [one.flatten(min(1, x.ndim - 1)) for one in (x, new, difference)]
+    count = rows[0].shape[-1]
+    step = _AT_ONCE if x.device.type == "cpu" else max(1, count)
     with torch.no_grad():
-        scaled = difference / torch.maximum(x.abs(), new.abs()).mul_(rtol).add_(atol)
-        rows = scaled.flatten(min(1, x.ndim - 1))
-        error = float(torch.linalg.vector_norm(rows, dim=-1).max()) / math.sqrt(rows.shape[-1])
+        squares = [
+            torch.linalg.vector_norm(d / torch.maximum(a.abs(), b.abs()).mul_(rtol).add_(atol), dim=-1).square()
+            for a, b, d in zip(*(one.split(step, -1) for one in rows))
+        ]
+        error = math.sqrt(float(torch.stack(squares).sum(0).max()) / count)
     return error if math.isfinite(error) else math.inf
 
 

@@ -97,7 +97,7 @@ def main() -> None:
     times = torch.tensor([arguments.time], device=device)
 
     def ours() -> tuple[torch.Tensor, int]:
-        transport = Transport.of(tuple(v.to(device) for v in velocity), d.to(device), domain.to(device))  # type: ignore[arg-type]
+        transport = Transport(tuple(v.to(device) for v in velocity), d.to(device), domain.to(device))  # type: ignore[arg-type]
         solution = transport.advance(p.to(device), times, arguments.rtol, arguments.atol)
         return solution.x.cpu(), solution.evaluations
 

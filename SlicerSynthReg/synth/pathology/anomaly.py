@@ -105,7 +105,7 @@ def transport_of(draws: list[AnomalyDraw], domain: torch.Tensor, spacing: float)
     more = torch.tensor([d.diffusion_mm2 / spacing**2 for d in draws], device=device) / mean(phi**2).clamp_min(1e-9)
     by_row = (-1, 1, 1, 1)
     scaled = tuple(v * faster.view(by_row) for v in velocity)
-    return Transport.of(scaled, phi**2 * more.view(by_row), domain)
+    return Transport(scaled, phi**2 * more.view(by_row), domain)
 
 
 def _begun(record: AnomalyDraw, domain: torch.Tensor, masks: tuple[torch.Tensor, ...]) -> torch.Tensor:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch.nn import functional as F
@@ -26,10 +25,11 @@ from SlicerSynthReg.space.smoothing import box_mean
 Faces = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """One tensor an axis: (B, I + 1, J, K), (B, I, J + 1, K), (B, I, J, K + 1), outer faces included."""
 
-CFL = 1.5
-"""Largest time step times a voxel's total rate of exchange; the integrator is stable to 1.65."""
-_AT_ONCE = 96_000
-"""Voxels of a piece: with its neighbours and one of its rates about a megabyte."""
+CFL = 1.65
+"""Largest time step times a voxel's total rate of exchange r: the eigenvalues lie within r of -r, and so far the
+integrator is stable for all of these."""
+_AT_ONCE = 64_000
+"""Voxels of a piece: with its neighbours and one of its rates less than a megabyte."""
 
 
 def curl_on_faces(psi: torch.Tensor, domain: torch.Tensor | None = None) -> Faces:
@@ -75,33 +75,16 @@ def depth(domain: torch.Tensor, width: int) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Transport:
-    """The right-hand side, face by face. to_near, to_far: for each axis the share of a face's difference that enters
-    the voxel before it and leaves the voxel after it, per unit time, (B, I - 1, J, K) and so on."""
+    """The equation's right-hand side. velocity: on faces, voxels per unit time. diffusion: D >= 0 (B, I, J, K),
+    voxels^2 per unit time. domain: (B or 1, I, J, K) bool."""
 
-    to_near: Faces
-    to_far: Faces
-
-    @classmethod
-    def of(cls, velocity: Faces, diffusion: torch.Tensor, domain: torch.Tensor) -> Transport:
-        """velocity: faces, voxels per unit time. diffusion: D >= 0 (B, I, J, K), voxels^2 per unit time. domain:
-        (B or 1, I, J, K) bool."""
-        to_near, to_far = [], []
-        for axis, face in enumerate(velocity):
-            dim, n = 1 + axis, domain.shape[1 + axis]
-            v = face.narrow(dim, 1, n - 1)
-            d = (diffusion.narrow(dim, 0, n - 1) + diffusion.narrow(dim, 1, n - 1)) * 0.5
-            opened = domain.narrow(dim, 0, n - 1) & domain.narrow(dim, 1, n - 1)
-            to_near.append((d - v.clamp_max(0)) * opened)
-            to_far.append((d + v.clamp_min(0)) * opened)
-        return cls(tuple(to_near), tuple(to_far))
-
-    @cached_property
-    def _stencil(self) -> _Stencil:
-        return _Stencil.of(self.to_near, self.to_far)
+    velocity: Faces
+    diffusion: torch.Tensor
+    domain: torch.Tensor
 
     def slope(self, p: torch.Tensor) -> torch.Tensor:
         """dP/dt: (B, I, J, K) -> the same."""
-        stencil = self._stencil
+        stencil = _Stencil.of(self, p.new_ones(len(p)))
         x = stencil.packed(p)
         out = torch.zeros_like(x)
         stencil.apply(x, out)
@@ -109,64 +92,77 @@ class Transport:
 
     def rates(self) -> torch.Tensor:
         """(B,) each row's fastest rate at which a voxel exchanges with its neighbours; 1 / rate is the CFL limit."""
-        return -self._stencil.loss.amin(1)
+        return _Stencil.of(self, self.diffusion.new_ones(len(self.diffusion))).fastest()
 
     def advance(self, p: torch.Tensor, times: torch.Tensor, rtol: float = 1e-3, atol: float = 1e-4) -> AdaptiveSolution:
         """P (B, I, J, K) after each row's own time (B,): Dormand-Prince, no step beyond the CFL limit.
 
         A row's error is judged over the box that holds all domains.
         """
-        times = times.to(p)
-        steps = max(1, math.ceil(float((self.rates() * times).max()) / CFL))
-        stencil = self._stencil.times(times)
+        stencil = _Stencil.of(self, times.to(p))
+        steps = max(1, math.ceil(float(stencil.fastest().max()) / CFL))
         found = integrate_linear(stencil.apply, stencil.packed(p), 1.0, steps, rtol, atol)
         return dataclasses.replace(found, x=stencil.unpacked(found.x, p.clone()))
 
 
 @dataclass(frozen=True, eq=False)
+class _Piece:
+    """Some planes of a stencil's box, of these the lines that hold any of the domain. start, planes, length: of the
+    flat array from `start` on, `length` voxels of each plane. rates: (B, planes, length) each, what a voxel takes of
+    itself, below 0, and of its neighbours along each axis, before and after it."""
+
+    start: int
+    planes: int
+    length: int
+    rates: tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class _Stencil:
-    """dP/dt on the box in which anything changes, row by row of the batch as one flat array with a plane of zeros at
-    either end, so that every neighbour is a shift of it. loss: (B, n) each voxel's, per unit time, below 0. gains:
-    shift, and what a voxel takes from there, (B, n), 0 where no face is open."""
+    """dP/dt on the box that holds the domain, row by row of the batch as one flat array with a plane of zeros at either
+    end, so that every neighbour is a shift of it. low, shape: the box. Each piece stays near the processor while all
+    its neighbours are added up."""
 
     low: tuple[int, ...]
     shape: tuple[int, ...]
-    loss: torch.Tensor
-    gains: tuple[tuple[int, torch.Tensor], ...]
+    pieces: tuple[_Piece, ...]
 
     @classmethod
-    def of(cls, to_near: Faces, to_far: Faces) -> _Stencil:
-        leaving = torch.zeros_like(F.pad(to_near[0], (0, 0, 0, 0, 0, 1)))
-        for axis, (near, far) in enumerate(zip(to_near, to_far)):
-            leaving.narrow(1 + axis, 0, near.shape[1 + axis]).add_(near)
-            leaving.narrow(1 + axis, 1, near.shape[1 + axis]).add_(far)
-        low, shape = _occupied(leaving)
-        box = [slice(a, a + n) for a, n in zip(low, shape)]
-        gains = []
-        for axis, stride in enumerate((shape[1] * shape[2], shape[2], 1)):
-            inner = [slice(None), *box]
-            inner[1 + axis] = slice(low[axis], low[axis] + shape[axis] - 1)
-            for faces, shift in ((to_near, stride), (to_far, -stride)):
-                pad = [int(a == axis and first != (shift > 0)) for a in (2, 1, 0) for first in (True, False)]
-                gains.append((shift, F.pad(faces[axis][tuple(inner)], pad).flatten(1)))
-        return cls(low, shape, -leaving[(slice(None), *box)].flatten(1), tuple(gains))
+    def of(cls, transport: Transport, times: torch.Tensor) -> _Stencil:
+        """times: (B,), by which each row's rates are multiplied."""
+        inside = transport.domain.expand_as(transport.diffusion)
+        low, shape = _occupied(inside)
+        box = (slice(None), *(slice(a, a + n) for a, n in zip(low, shape)))
+        opened, spread = (F.pad(one[box].to(times), (1,) * 6) for one in (inside, transport.diffusion))
+        i, j, k = shape
+        step = max(1, _AT_ONCE // (j * k)) if times.device.type == "cpu" else i
+        pieces = []
+        occupied = inside[box].any(3).any(0)
+        for first in range(0, i, step):
+            lines = occupied[first : first + step].any(0).nonzero()[:, 0].tolist() or [0]
+            where = (slice(first, min(first + step, i)), slice(lines[0], lines[-1] + 1), slice(0, k))
+            rates = [one.flatten(2) for one in _rates(transport.velocity, spread, opened, low, where, times)]
+            _, planes, length = rates[0].shape
+            pieces.append(_Piece((first * j + lines[0]) * k, planes, length, tuple(rates)))
+        return cls(low, shape, tuple(pieces))
 
-    def times(self, factors: torch.Tensor) -> _Stencil:
-        """Each row's rates times its factor (B,)."""
-        by_row = factors.view(-1, 1)
-        gains = tuple((shift, gain * by_row) for shift, gain in self.gains)
-        return dataclasses.replace(self, loss=self.loss * by_row, gains=gains)
+    def fastest(self) -> torch.Tensor:
+        """(B,) greatest rate at which a voxel gives to its neighbours."""
+        return torch.stack([-piece.rates[0].flatten(1).amin(1) for piece in self.pieces]).amax(0)
 
     def apply(self, x: torch.Tensor, out: torch.Tensor) -> None:
-        """Slopes of `x`, packed, into `out`; a piece at a time, that stays near the processor meanwhile."""
-        plane, count = self._plane, self.loss.shape[1]
-        step = _AT_ONCE if x.device.type == "cpu" else count
-        for start in range(0, count, step):
-            n = min(step, count - start)
-            into = out.narrow(1, plane + start, n)
-            torch.mul(self.loss.narrow(1, start, n), x.narrow(1, plane + start, n), out=into)
-            for shift, gain in self.gains:
-                into.addcmul_(gain.narrow(1, start, n), x.narrow(1, plane + start + shift, n))
+        """Slopes of `x`, packed, into `out`, which is 0 where no piece is."""
+        plane, line = self._plane, self.shape[2]
+        for piece in self.pieces:
+            own, *taken = piece.rates
+            into = torch.mul(own, self._seen(x, piece), out=self._seen(out, piece))
+            for rate, shift in zip(taken, (-plane, plane, -line, line, -1, 1)):
+                into.addcmul_(rate, self._seen(x, piece, shift))
+
+    def _seen(self, values: torch.Tensor, piece: _Piece, shift: int = 0) -> torch.Tensor:
+        """(B, planes, length) of packed values, each from `shift` further on."""
+        begin = values.storage_offset() + self._plane + piece.start + shift
+        return values.as_strided((len(values), piece.planes, piece.length), (values.stride(0), self._plane, 1), begin)
 
     def packed(self, p: torch.Tensor) -> torch.Tensor:
         """(B, I, J, K) -> (B, n and two planes)."""
@@ -174,7 +170,7 @@ class _Stencil:
 
     def unpacked(self, x: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
         """`p` with what is packed in `x` at its place."""
-        p[self._box] = x.narrow(1, self._plane, self.loss.shape[1]).view(-1, *self.shape)
+        p[self._box] = x[:, self._plane : -self._plane].view(-1, *self.shape)
         return p
 
     @property
@@ -186,11 +182,36 @@ class _Stencil:
         return (slice(None), *(slice(a, a + n) for a, n in zip(self.low, self.shape)))
 
 
-def _occupied(values: torch.Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """First voxel and counts of the box of all that is above 0 in (B, I, J, K); one voxel where nothing is."""
+def _rates(
+    velocity: Faces,
+    spread: torch.Tensor,
+    opened: torch.Tensor,
+    low: tuple[int, ...],
+    where: tuple[slice, ...],
+    times: torch.Tensor,
+) -> list[torch.Tensor]:
+    """Of the voxels `where` in the box that begins at `low`: the rates of a _Piece, each (B, i, j, k). spread, opened:
+    D and whether it is the domain, in the box and a voxel about it."""
+
+    def seen(values: torch.Tensor, begin: tuple[int, ...]) -> torch.Tensor:
+        return values[(slice(None), *(slice(w.start + b, w.stop + b) for w, b in zip(where, begin)))]
+
+    here, known = seen(spread, (1, 1, 1)), seen(opened, (1, 1, 1)) * times.view(-1, 1, 1, 1)
+    taken = []
+    for axis, faces in enumerate(velocity):
+        for side, sign in ((0, 1), (1, -1)):
+            beside = tuple(1 + (2 * side - 1) * (a == axis) for a in range(3))
+            v = seen(faces, tuple(b + side * (a == axis) for a, b in enumerate(low)))
+            rate = (v * sign).clamp_min_(0).add_(here + seen(spread, beside), alpha=0.5)
+            taken.append(rate.mul_(known).mul_(seen(opened, beside)))
+    return [-sum(taken), *taken]
+
+
+def _occupied(inside: torch.Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """First voxel and counts of the box that holds all of `inside` (B, I, J, K) bool; one voxel where nothing is."""
     low, shape = [], []
     for axis in range(3):
-        found = values.amax([dim for dim in range(4) if dim != 1 + axis]).nonzero()[:, 0]
+        found = inside.amax([dim for dim in range(4) if dim != 1 + axis]).nonzero()[:, 0]
         first, last = (int(found[0]), int(found[-1])) if len(found) else (0, 0)
         low.append(first)
         shape.append(last - first + 1)
