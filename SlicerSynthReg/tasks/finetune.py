@@ -48,6 +48,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 _SAME_TRAINING = ("device", "threads", "patience", "model_name")
 """Parameters that may change without a stopped training beginning anew."""
 NOTHING = "none"
+_FASTER = (("classes.", 5.0), ("net.head.", 5.0))
+"""The last layers, beside features: these are to change little, and what is made of them much."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
         validate_every=every,
         warmup=min(20, max(1, plan.steps // 10)),
         patience=parameters.patience,
+        faster=() if parameters.start == NOTHING else _FASTER,
     )
     best = train(task, loop, told.check, lambda: told.finish)
     state = torch.load(best, weights_only=True, map_location="cpu")

@@ -21,7 +21,9 @@ class FineTuneParameters(ComputeParameters):
     )
     crop: int = parameter(int, 64, "Voxels along an edge of the crops it learns from.", low=16, high=160)
     crops: int = parameter(int, 2, "Crops a step.", low=1, high=16)
-    learning_rate: float = parameter(float, 5e-4, "Learning rate of Adam at its highest.", low=1e-6, high=0.1)
+    learning_rate: float = parameter(
+        float, 2e-3, "Learning rate of Adam at its highest; five times that for last layers.", low=1e-6, high=0.1
+    )
     patience: int = parameter(int, 10, "End after so many checks without a better score; 0: never.", low=0, high=100)
 
 

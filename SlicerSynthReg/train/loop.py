@@ -31,7 +31,8 @@ class Task(Protocol):
 @dataclass(frozen=True)
 class LoopConfig:
     """steps: the whole run, over all chunks. minutes: this chunk. ema: decay of the averaged weights. patience: end
-    after so many validations of this chunk without a better score; 0: never."""
+    after so many validations of this chunk without a better score; 0: never. faster: layers, by the beginning of their
+    parameters' names, that learn at so many times the learning rate."""
 
     folder: str
     steps: int = 10_000
@@ -42,6 +43,7 @@ class LoopConfig:
     warmup: int = 50
     clip: float = 1.0
     patience: int = 0
+    faster: tuple[tuple[str, float], ...] = ()
 
 
 def train(
@@ -59,7 +61,8 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     rank, world = _join_group()
     model = task.model
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=config.learning_rate)
+    groups = _by_rate(model, config)
+    optimizer = torch.optim.Adam([{"params": group} for group in groups.values()], lr=config.learning_rate)
     averaged = {name: value.detach().clone() for name, value in model.state_dict().items()}
     step, best, spent = 0, -float("inf"), 0.0
     last = folder / "last.pt"
@@ -95,7 +98,8 @@ def train(
     ending = step >= config.steps or config.minutes <= 0
     while not ending:
         model.train()
-        _set_rate(optimizer, config, step)
+        for group, times in zip(optimizer.param_groups, groups):
+            group["lr"] = times * _rate(config, step)
         terms = task.loss(step * world + rank)
         optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
@@ -131,12 +135,21 @@ def _validated(task: Task, averaged: dict[str, torch.Tensor]) -> dict[str, float
     return scores
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, config: LoopConfig, step: int) -> None:
+def _by_rate(model: nn.Module, config: LoopConfig) -> dict[float, list[nn.Parameter]]:
+    """What is learned, by times the learning rate."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            times = next((times for start, times in config.faster if name.startswith(start)), 1.0)
+            groups.setdefault(times, []).append(parameter)
+    return groups
+
+
+def _rate(config: LoopConfig, step: int) -> float:
     """Linear warm-up, then half a cosine down to a twentieth."""
     progress = min(1.0, step / max(1, config.steps))
     cosine = 0.05 + 0.95 * 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi))))
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * min(1.0, (step + 1) / config.warmup) * cosine
+    return config.learning_rate * min(1.0, (step + 1) / config.warmup) * cosine
 
 
 def _update_average(averaged: dict[str, torch.Tensor], model: nn.Module, decay: float) -> None:

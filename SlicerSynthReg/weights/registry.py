@@ -45,6 +45,11 @@ class Card:
     def file(self) -> str:
         return f"{self.name}.safetensors"
 
+    @property
+    def features(self) -> dict[str, Any] | None:
+        """Configuration of the U-Net whose features another network may start from, None where it has none."""
+        return self.architecture.get("features") or self.architecture.get("unet")
+
 
 def available(folder: Path | None = None) -> list[str]:
     """Names of the models whose cards lie in `folder` (default: SYNTHREG_WEIGHTS, then those that ship)."""

@@ -15,10 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import mean
+from types import SimpleNamespace
 
 from SlicerSynthReg.request import Request
 from SlicerSynthReg.run import run
+from SlicerSynthReg.tasks import finetune
 from SlicerSynthReg.tasks.context_pairs import PairPaths, find_pairs
+from SlicerSynthReg.train import loop
 
 METHODS = {"context": "auto", "network": "network", "patches": "patches", "finetune": "", "scratch": ""}
 """The parameter `way` of those that are given by examples."""
@@ -46,6 +49,7 @@ def main() -> None:
     parser.add_argument("--targets", type=int, default=5)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 3, 5, 10])
     parser.add_argument("--minutes", type=float, default=5.0, help="of each training")
+    parser.add_argument("--processor", action="store_true", help="minutes of the processor: fair on a busy machine")
     parser.add_argument("--methods", nargs="+", default=["context", "finetune", "scratch"], choices=METHODS)
     parser.add_argument("--labels", default="", help="label values, with commas between them")
     parser.add_argument("--alignment", default="affine")
@@ -56,6 +60,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, required=True)
     given = parser.parse_args()
+    if given.processor:
+        for trainer in (finetune, loop):
+            trainer.time = SimpleNamespace(monotonic=lambda: time.process_time() / given.threads)  # type: ignore
     pairs = find_pairs(given.examples)
     known, targets = pairs[: -given.targets], pairs[-given.targets :]
     kept: dict[str, dict] = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else {}

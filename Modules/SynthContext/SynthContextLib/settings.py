@@ -137,7 +137,7 @@ def models() -> list[Card]:
 
 def starts() -> list[str]:
     """Models with features to fine-tune from, the usual one first, and nothing."""
-    names = [card.name for card in _cards() if "features" in card.architecture]
+    names = [card.name for card in _cards() if card.features]
     return [*sorted(names, key=lambda name: (name != DEFAULT_MODEL, name)), NOTHING]
 
 

@@ -56,12 +56,12 @@ class FineTuned(nn.Module):
     def from_features(cls, card: Card, labels: tuple[int, ...]) -> FineTuned:
         """A model to be trained, whose features are those of a card; the last convolution is new. Errors:
         WeightsError for a card without features."""
-        if "features" not in card.architecture:
+        if card.features is None:
             raise WeightsError(
                 f"Found the model {card.name}, which has no features to start from, expected a feature network, such "
                 "as synthmorph-brains."
             )
-        model = cls(FineTunedConfig(net_config(card.architecture["features"]), labels))
+        model = cls(FineTunedConfig(net_config(card.features), labels))
         weights = {key[len("net.") :]: value for key, value in load_weights(card).items() if key.startswith("net.")}
         model.net.load_state_dict(weights)
         return model

@@ -95,6 +95,12 @@ def test_training_starts_from_the_features_of_a_card():
     assert torch.equal(model.net.stem[0].weight, stored["net.stem.0.weight"].float())
 
 
+def test_features_of_any_anatomy_are_a_start_too():
+    model = FineTuned.from_features(read_card("features-any"), (1,))
+    stored = load_file(FOLDER / "features-any.safetensors")
+    assert torch.equal(model.net.head.weight, stored["net.head.weight"].float())
+
+
 def test_a_card_without_features_is_refused():
     card = dataclasses.replace(read_card("synthmorph-brains"), architecture={})
     with pytest.raises(WeightsError, match="which has no features to start from"):

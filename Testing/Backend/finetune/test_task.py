@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
+from SlicerSynthReg.nets.unet import UNet, UNetConfig
 from SlicerSynthReg.request import Cancelled, FinishNow, Request, RequestError, figures_of
 from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks import finetune
 from SlicerSynthReg.tasks.context_pairs import LEGEND, LabelName, write_legend
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.write import write_volume
-from SlicerSynthReg.weights.registry import available, read_card
+from SlicerSynthReg.weights.registry import Card, available, read_card, save_model
 
 from .conftest import blobs
 
@@ -35,7 +38,6 @@ def of_checks(told: list[str]) -> list[dict[str, float]]:
 def few_steps(monkeypatch) -> None:
     """The plan is twelve steps, however fast the machine is, of a network of a few channels."""
     from SlicerSynthReg.methods.finetune.model import FineTuned, FineTunedConfig
-    from SlicerSynthReg.nets.unet import UNetConfig
 
     real = finetune._plan
 
@@ -154,6 +156,26 @@ def test_one_example_scores_itself_and_says_so(tmp_path, a_folder_of_blobs, my_m
     result = asked(tmp_path, a_folder_of_blobs)
     assert result.report["left_out"] == 0 and "the scores are of what was learned from" in result.warnings[0]
     assert "trained on" in next(iter(json.loads(Path(result.outputs["card"]).read_text())["scores"]))
+
+
+def test_from_features_whose_weights_have_grown_it_learns_as_fast_as_from_nothing(
+    tmp_path, a_folder_of_blobs, my_models, monkeypatch
+):
+    """Long training lets weights before a normalisation grow: that changes no feature, but what a step changes."""
+    config = UNetConfig(1, 8, (8, 8))
+    torch.manual_seed(0)
+    weights = UNet(config).state_dict()
+    normalised = [name for name, value in weights.items() if value.dim() == 5 and name[:-6] + "bias" not in weights]
+    grown = {f"net.{name}": (6 if name in normalised else 1) * value for name, value in weights.items()}
+    common = ("Apache-2.0", "nothing", "Tests.", "Knows nothing.", 1.0, "any", "by hand")
+    save_model(Card("grown", "Features", {"features": dataclasses.asdict(config)}, "", *common), grown, my_models)
+    monkeypatch.setattr(finetune, "_plan", lambda folder, key, task, minutes: finetune.Plan(18, key))
+    losses = {}
+    for start in ("none", "grown"):
+        told: list[str] = []
+        asked(tmp_path, a_folder_of_blobs, lambda share, text, told=told: told.append(text), start=start)
+        losses[start] = sum(one["loss"] for one in of_steps(told)[-8:]) / 8
+    assert losses["grown"] < 1.15 * losses["none"] < 1.3, losses
 
 
 def test_what_cannot_be_trained_is_refused(tmp_path, a_folder_of_blobs, my_models, monkeypatch):

@@ -66,6 +66,16 @@ def table(config: LoopConfig, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_layers_learn_at_their_own_rates(a_clock, twelve_steps):
+    """Adam's first step changes each weight by its rate, whatever the gradient."""
+    config = replace(twelve_steps, steps=1, warmup=1, faster=(("3.", 5.0),))
+    task = TinyTask(a_clock)
+    before = copied(task.model)
+    train(task, config, quiet)
+    moved = {name: float((value - before[name]).abs().max()) for name, value in copied(task.model).items()}
+    assert moved["0.weight"] == pytest.approx(0.05, rel=1e-3) and moved["3.weight"] == pytest.approx(0.25, rel=1e-3)
+
+
 def test_a_run_in_chunks_ends_with_the_weights_of_an_unbroken_one_to_the_bit(a_clock, twelve_steps, tmp_path):
     train(TinyTask(a_clock), twelve_steps, quiet)
     chunked = replace(twelve_steps, folder=str(tmp_path / "chunked"), minutes=5 / 60)
