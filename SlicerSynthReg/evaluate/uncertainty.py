@@ -44,33 +44,41 @@ def masks_of(samples: torch.Tensor) -> torch.Tensor:
 
 def distance(a: torch.Tensor, b: torch.Tensor) -> float:
     """1 - IoU of what is not background (label 0), averaged over the labels in either; two empty masks are the same."""
-    labels = sorted((set(a.unique().tolist()) | set(b.unique().tolist())) - {0})
-    if not labels:
-        return 0.0
-    ious = [float(((a == n) & (b == n)).sum()) / float(((a == n) | (b == n)).sum()) for n in labels]
-    return 1 - sum(ious) / len(ious)
+    count = 1 + int(max(a.max(), b.max()))
+    joint = torch.bincount(a.flatten().long() * count + b.flatten().long(), minlength=count**2).view(count, count)
+    both = joint.diagonal()[1:]
+    either = (joint.sum(0) + joint.sum(1))[1:] - both
+    there = either > 0
+    return 1 - float((both[there] / either[there]).mean()) if bool(there.any()) else 0.0
 
 
 def diversity(masks: Sequence[torch.Tensor] | torch.Tensor) -> float:
     """Mean distance of two samples drawn with replacement: the last term of the generalized energy distance."""
-    return _mean_distance(masks, masks)
+    return float(_distances(masks, masks).mean())
 
 
 def energy_distance(
     annotations: Sequence[torch.Tensor] | torch.Tensor, masks: Sequence[torch.Tensor] | torch.Tensor
 ) -> float:
     """D^2 = 2 E d(y, y^) - E d(y, y') - E d(y^, y^'), equation 3; expectations over all pairs, with replacement."""
-    return 2 * _mean_distance(annotations, masks) - diversity(annotations) - diversity(masks)
+    return 2 * float(_distances(annotations, masks).mean()) - diversity(annotations) - diversity(masks)
 
 
 def energy_curve(annotations: torch.Tensor, masks: torch.Tensor, counts: Sequence[int] = ENERGY_COUNTS) -> list[float]:
     """D^2 when the model is known by its first 1, 2, ... samples; fewer distinct ones are used again in turn."""
-    return [energy_distance(annotations, masks[[n % len(masks) for n in range(count)]]) for count in counts]
+    apart, among, own = _distances(annotations, masks), _distances(masks, masks), diversity(annotations)
+    curve = []
+    for count in counts:
+        used = [n % len(masks) for n in range(count)]
+        curve.append(2 * float(apart[:, used].mean()) - own - float(among[used][:, used].mean()))
+    return curve
 
 
-def _mean_distance(some: Sequence[torch.Tensor] | torch.Tensor, others: Sequence[torch.Tensor] | torch.Tensor) -> float:
-    found = [distance(a, b) for a in some for b in others]
-    return sum(found) / len(found)
+def _distances(
+    some: Sequence[torch.Tensor] | torch.Tensor, others: Sequence[torch.Tensor] | torch.Tensor
+) -> torch.Tensor:
+    """Of each to each."""
+    return torch.tensor([[distance(a, b) for b in others] for a in some], dtype=torch.float64)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Four segmenters' doubt on small annotated volumes with simulated annotators (thesis paper 4's figures).
 
 Correlation of entropy with error; generalized energy distance for 1 to 16 samples; calibration; and whether picking the
-cases to annotate by total entropy, its epistemic part or the samples' diversity beats picking them at random. The JSON
-file keeps what is measured: run the command again to go on.
+cases to annotate by total entropy, its epistemic part or the samples' diversity beats picking them at random. Prints
+two tables and draws the curves. The JSON file keeps what is measured: run the command again to go on.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
 from SlicerSynthReg.evaluate import uncertainty as measure
 from SlicerSynthReg.methods.uncertainty.models import KINDS, Segmenter, UncertainConfig, build_segmenter
@@ -88,15 +90,15 @@ def asked(model: Segmenter, case: Case) -> torch.Tensor:
         return model.samples(case.image, SAMPLES, torch.Generator().manual_seed(0))[:, 0]
 
 
-def figures(model: Segmenter, cases: list[Case]) -> dict[str, object]:
+def figures(model: Segmenter, cases: list[Case]) -> dict[str, Any]:
     """Means over cases."""
-    correlation, curves, errors, dices, spread = [], [], [], [], []
+    correlation, distances, errors, dices, spread = [], [], [], [], []
     for case in cases:
         samples = asked(model, case)
         found = samples.mean(0).argmax(0)
         correlation.append(measure.error_correlation(measure.doubt(samples).total, found, case.truth))
         masks = measure.masks_of(samples)
-        curves.append(measure.energy_curve(case.annotations[0], masks))
+        distances.append(measure.energy_curve(case.annotations[0], masks))
         errors.append(measure.calibration(samples.mean(0), case.truth).error)
         spread.append(measure.diversity(masks))
         dices.append(2 * int((found & case.truth).sum()) / max(1, int(found.sum() + case.truth.sum())))
@@ -104,7 +106,9 @@ def figures(model: Segmenter, cases: list[Case]) -> dict[str, object]:
     return {
         "Dice": round(mean(dices), 4),
         "correlation of entropy and error": round(mean(known), 4) if known else None,
-        "energy distance by samples": dict(zip(measure.ENERGY_COUNTS, (round(mean(c), 4) for c in zip(*curves)))),
+        "energy distance by samples": {
+            str(count): round(mean(values), 4) for count, values in zip(measure.ENERGY_COUNTS, zip(*distances))
+        },
         "calibration error": round(mean(errors), 4),
         "diversity": round(mean(spread), 4),
     }
@@ -114,10 +118,12 @@ def picking(cases: list[Case], test: list[Case], rule: str, given: argparse.Name
     """Dice after each round in which `given.add` cases are added by `rule`, the first `given.first` being random."""
     order = torch.randperm(len(cases), generator=torch.Generator().manual_seed(seed)).tolist()
     known, waiting = order[: given.first], order[given.first :]
-    scores = []
-    for _ in range(given.rounds):
-        model = taught("dropout", [cases[n] for n in known], given.seconds, seed)
-        scores.append(float(figures(model, test)["Dice"]))  # type: ignore[arg-type]
+    scores: list[float] = []
+    while True:
+        model = taught("dropout", [cases[n] for n in known], given.seconds_picking, seed)
+        scores.append(float(figures(model, test)["Dice"]))
+        if len(scores) == given.rounds:
+            return scores
         doubts = {}
         for n in waiting:
             samples = asked(model, cases[n])
@@ -126,7 +132,49 @@ def picking(cases: list[Case], test: list[Case], rule: str, given: argparse.Name
             doubts[f"{n:04d}"] = CaseDoubt(float(doubt.total.sum()), float(doubt.epistemic.sum()), apart)
         picked = [int(name) for name in ranked(doubts, rule, seed)[: given.add]]
         known, waiting = known + picked, [n for n in waiting if n not in picked]
-    return scores
+
+
+def tables(rows: dict[str, Any], rules: dict[str, list[float]]) -> str:
+    """Markdown: a line a segmenter, and a line a rule."""
+    counts = [str(count) for count in measure.ENERGY_COUNTS]
+    columns = ["Dice", "correlation of entropy and error", "calibration error", "diversity"]
+    lines = ["| segmenter | " + " | ".join([*columns, *(f"D2, {count} samples" for count in counts)]) + " |"]
+    lines.append("|---" * (1 + len(columns) + len(counts)) + "|")
+    for kind in [kind for kind in KINDS if kind in rows]:
+        values = [rows[kind][column] for column in columns] + [
+            rows[kind]["energy distance by samples"][count] for count in counts
+        ]
+        lines.append(f"| {kind} | " + " | ".join("-" if value is None else f"{value:.3f}" for value in values) + " |")
+    if rules:
+        rounds = len(next(iter(rules.values())))
+        lines += ["", "| picked by | " + " | ".join(f"Dice, round {n + 1}" for n in range(rounds)) + " |"]
+        lines.append("|---" * (1 + rounds) + "|")
+        lines += [
+            f"| {rule} | " + " | ".join(f"{value:.3f}" for value in values) + " |" for rule, values in rules.items()
+        ]
+    return "\n".join(lines)
+
+
+def curves(rows: dict[str, Any], rules: dict[str, list[float]], given: argparse.Namespace) -> Figure:
+    """Energy distance by samples, how far entropy tells errors, and Dice by the number of cases annotated."""
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    energy, telling, picked = figure.subplots(1, 3)
+    kinds = [kind for kind in KINDS if kind in rows]
+    for kind in kinds:
+        values = list(rows[kind]["energy distance by samples"].values())
+        energy.plot(measure.ENERGY_COUNTS, values, marker="o", label=kind)
+    energy.set(title="Generalized energy distance", xlabel="samples", xscale="log", ylim=(0, None))
+    energy.set_xticks(measure.ENERGY_COUNTS, [str(count) for count in measure.ENERGY_COUNTS])
+    energy.minorticks_off()
+    energy.legend()
+    telling.bar(kinds, [rows[kind]["correlation of entropy and error"] or 0 for kind in kinds])
+    telling.set(title="Correlation of entropy and error", ylim=(0, 1))
+    for rule, values in rules.items():
+        picked.plot([given.first + n * given.add for n in range(len(values))], values, marker="o", label=rule)
+    picked.set(title="Dice, cases picked by", xlabel="annotated cases")
+    if rules:
+        picked.legend()
+    return figure
 
 
 def main() -> None:
@@ -137,6 +185,7 @@ def main() -> None:
     parser.add_argument("--annotators", type=int, default=4)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each training")
+    parser.add_argument("--seconds-picking", type=float, default=30.0, help="of each training between two picks")
     parser.add_argument("--rules", nargs="*", default=list(RULES), choices=RULES)
     parser.add_argument("--first", type=int, default=3)
     parser.add_argument("--add", type=int, default=3)
@@ -144,11 +193,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--picture", type=Path, default=None, help="PNG of the curves")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     cases = read_cases(given.examples, given.annotators, given.most)
     known, test = cases[: -given.test], cases[-given.test :]
-    rows: dict[str, object] = {"finding of the paper": FINDING}
+    rows: dict[str, Any] = {"finding of the paper": FINDING}
     if given.json.exists():
         rows = json.loads(given.json.read_text(encoding="utf-8"))
 
@@ -164,6 +214,11 @@ def main() -> None:
         for rule in given.rules:
             name = f"Dice by round, picked by {rule}, start {seed}"
             kept(name, lambda rule=rule, seed=seed: picking(known, test, rule, given, seed))
+    rules = {rule: [values for name, values in rows.items() if f" picked by {rule}," in name] for rule in RULES}
+    means = {rule: [mean(each) for each in zip(*found)] for rule, found in rules.items() if found}
+    print(tables(rows, means))
+    if given.picture:
+        curves(rows, means, given).savefig(given.picture, dpi=110)
 
 
 if __name__ == "__main__":
