@@ -107,7 +107,8 @@ class Labelling:
 class HealthySample:
     """All (B, 1, I, J, K). image, mirrored: the scan in 0..1 and its counterpart side. target: T1 in health. anomaly:
     P. brain, seen: share of brain in each voxel, and 1 where it was scanned. diseased, target_mirrored,
-    anomaly_mirrored: the sick T1, and target and P of the counterpart."""
+    anomaly_mirrored: the sick T1, and target and P of the counterpart. real: the anomaly was there when the head was
+    scanned, so that the target under it is not in health."""
 
     image: torch.Tensor
     mirrored: torch.Tensor
@@ -118,6 +119,23 @@ class HealthySample:
     diseased: torch.Tensor
     target_mirrored: torch.Tensor
     anomaly_mirrored: torch.Tensor
+    real: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A head before it is made sick and scanned, all (1, 1, I, J, K). image: I_0 on 0..255. target: its T1. brain,
+    lesion: shares of brain and of what is sick already. white, grey: (1,) mean intensities in I_0; white_t1: of white
+    matter in the target. real: as in HealthySample."""
+
+    image: torch.Tensor
+    target: torch.Tensor
+    brain: torch.Tensor
+    lesion: torch.Tensor
+    white: torch.Tensor
+    grey: torch.Tensor
+    white_t1: float
+    real: bool = False
 
 
 def draw_healthy(
@@ -157,25 +175,51 @@ def make_healthy(
     index = warp_index([record.deform], size, shape, device)
     labels = warp_labels(source[None], resize(index, tuple(2 * n for n in shape)))
     texture = common_texture([record.texture_seed], shape, device)
-    target = healthy_t1(labels, texture, labelling.healthy)
-    brain = _share(labels, labelling.brain)
-    p = torch.maximum(_anomaly(record, box_mean(brain, 1) > 0.5, config, masks), _share(labels, labelling.sick))
     shown = labels
     if record.stripped:
         shown = labels.masked_fill(~labelling.kept.to(device)[labels.int()], 0)
-    image = unscanned(shown, texture, [record.modality])
     means = record.modality.contrast.means
-    white, grey = (torch.tensor([means[n]], device=device) for n in (labelling.white, labelling.grey))
-    image = as_scanned(encode(image, p, white, grey, [record.appearance]), [record.modality])
-    image = apply_artefacts(image, [record.artefacts])
+    head = Head(
+        image=unscanned(shown, texture, [record.modality]),
+        target=healthy_t1(labels, texture, labelling.healthy),
+        brain=_share(labels, labelling.brain),
+        lesion=_share(labels, labelling.sick),
+        white=torch.tensor([means[labelling.white]], device=device),
+        grey=torch.tensor([means[labelling.grey]], device=device),
+        white_t1=labelling.healthy[labelling.white],
+    )
+    return scanned_sick(head, index[0], size, mirror, record, config, masks)
+
+
+def scanned_sick(
+    head: Head,
+    index: torch.Tensor,
+    size: tuple[int, int, int],
+    mirror: Mirror,
+    record: HealthyDraw,
+    config: HealthyConfig,
+    masks: tuple[torch.Tensor, ...],
+) -> HealthySample:
+    """The head with its drawn anomalies, scanned, beside its counterpart side. index: (3, I, J, K) where its voxels
+    were read in the source, whose counts are `size` and whose mirror is `mirror`."""
+    shape, device = tuple(head.image.shape[2:]), head.image.device
+    grown = _anomaly(record, box_mean(head.brain, 1) > 0.5, config, masks)
+    p = torch.maximum(grown, head.lesion)
+    # what is sick in a real scan shows as it is there
+    image = encode(head.image, grown if head.real else p, head.white, head.grey, [record.appearance])
+    image = apply_artefacts(as_scanned(image, [record.modality]), [record.artefacts])
     seen = apply_artefacts(torch.ones_like(image), [ArtefactDraw(None, record.artefacts.keep)])
-    one = torch.ones(1, device=device)
-    diseased = encode(target, p, one * labelling.healthy[labelling.white], one * 0.0, [record.appearance])
-    other = unwarped_index(
-        [record.deform], mirror.of(index[0], record.mirror_share)[None], size, shape
-    ) + _misplacement(record, shape, device)
-    mirrored, target_mirrored, p_mirrored = sample(torch.cat([image, target, p], 1), other).split(1, 1)
-    return HealthySample(image, mirrored, target, p, brain, seen, diseased, target_mirrored, p_mirrored)
+    diseased = head.target
+    if not head.real:
+        one = torch.ones(1, device=device)
+        diseased = encode(head.target, p, one * head.white_t1, one * 0.0, [record.appearance])
+    other = unwarped_index([record.deform], mirror.of(index, record.mirror_share)[None], size, shape) + _misplacement(
+        record, shape, device
+    )
+    mirrored, target_mirrored, p_mirrored = sample(torch.cat([image, head.target, p], 1), other).split(1, 1)
+    return HealthySample(
+        image, mirrored, head.target, p, head.brain, seen, diseased, target_mirrored, p_mirrored, head.real
+    )
 
 
 def _share(labels: torch.Tensor, which: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from SlicerSynthReg.space.smoothing import gaussian
 from SlicerSynthReg.space.transform import resample
 from SlicerSynthReg.synth.healthy import Labelling
 from SlicerSynthReg.synth.mirror import Mirror
+from SlicerSynthReg.train.healthy_scans import scanned_heads
 from SlicerSynthReg.train.healthy_task import ABLATIONS, HealthyTask, HealthyTaskConfig, People, Person
 from SlicerSynthReg.train.loop import Task
 from SlicerSynthReg.train.mirrors import compared, mirror_of
@@ -35,18 +36,26 @@ UNSEEN_MASKS = 5
 def healthy(
     labels: Path = typer.Option(..., help="Folder of whole-head label maps (FreeSurfer numbers)."),
     lesions: Optional[Path] = typer.Option(None, help="Folder of lesion masks to begin anomalies with."),
+    scans: Optional[Path] = typer.Option(None, help="Folder of real T1 scans to learn from beside the label maps."),
+    scan_lesions: Optional[Path] = typer.Option(
+        None, help="Folder of lesion masks named as those scans that are not in health."
+    ),
     start: Optional[str] = typer.Option("synthmorph-brains", help="Model whose features it starts from; '' for none."),
     ablation: str = typer.Option("none", help=f"Leave a part out: one of {', '.join(ABLATIONS)}."),
     held_out: int = typer.Option(2, help="So many label maps, the last by name, are for validation only."),
     cache: Optional[Path] = typer.Option(None, help="File that keeps maps and mirrors, for a start in seconds."),
     device: str = DEVICE,
 ) -> Task:
-    """The healthy T1 behind a scan of any contrast, from label maps."""
+    """The healthy T1 behind a scan of any contrast, from label maps and, if there are any, real T1 scans."""
     try:
         config = HealthyTaskConfig().ablated(ablation)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    task = HealthyTask(config, people_of(labels, lesions, held_out, config, cache), device)
+    people = people_of(labels, lesions, held_out, config, cache)
+    if scans:
+        brains = SynthMorph.load(read_card("synthmorph-brains"))
+        people = dataclasses.replace(people, scans=scanned_heads(scans, scan_lesions, brains, device))
+    task = HealthyTask(config, people, device)
     if start:
         task.model.start_from(SynthMorph.load(read_card(start)).net.state_dict())
     return task

@@ -21,6 +21,7 @@ from SlicerSynthReg.synth.healthy import (
     draw_healthy,
     make_healthy,
 )
+from SlicerSynthReg.synth.healthy_scan import ScannedHead, make_from_scan
 from SlicerSynthReg.synth.mirror import Mirror
 
 ABLATIONS = ("none", "no-fluid", "shapes", "single", "no-contrast")
@@ -31,12 +32,14 @@ JUDGED = ("T1", "T2", "FLAIR", "CT")
 
 @dataclass(frozen=True)
 class HealthyTaskConfig:
-    """crop: voxels. elsewhere: weight of voxels outside the brain. contrast, anomaly, error: weights of the loss's
-    further terms. (The paper weighs the contrastive term with 2, beside a reconstruction term of another scale.)"""
+    """crop: voxels. scans: share of the steps that show a real scan, if there are any. elsewhere: weight of voxels
+    outside the brain. contrast, anomaly, error: weights of the loss's further terms. (The paper weighs the contrastive
+    term with 2, beside a reconstruction term of another scale.)"""
 
     net: UNAConfig = field(default_factory=UNAConfig)
     samples: HealthyConfig = field(default_factory=HealthyConfig)
     crop: tuple[int, int, int] = (72, 64, 56)
+    scans: float = 0.3
     elsewhere: float = 0.2
     gradient: float = 0.5
     pathology: float = 1.0
@@ -68,13 +71,14 @@ class Person:
 @dataclass(frozen=True, eq=False)
 class People:
     """Whom to train on and whom to validate on, what their labels mean, and the lesion masks for either, on voxels of
-    the anomaly's grid."""
+    the anomaly's grid. scans: real ones to train on beside the label maps."""
 
     known: tuple[Person, ...]
     unseen: tuple[Person, ...]
     labelling: Labelling
     masks: tuple[torch.Tensor, ...] = ()
     unseen_masks: tuple[torch.Tensor, ...] = ()
+    scans: tuple[ScannedHead, ...] = ()
 
 
 class HealthyTask:
@@ -87,6 +91,11 @@ class HealthyTask:
     def loss(self, step: int) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(step)
         people, config = self.people, self.config
+        if people.scans and draw.chance(generator, config.scans):
+            scan = people.scans[draw.integer(generator, 0, len(people.scans) - 1)].to(self.device)
+            drawn = draw_healthy(scan.wanted(config.samples), people.labelling, generator, "T1")
+            sample = make_from_scan(scan, drawn, config.samples, config.crop, people.masks)
+            return self._terms(self.model(sample.image, sample.mirrored), sample)
         person = people.known[draw.integer(generator, 0, len(people.known) - 1)]
         record = draw_healthy(config.samples, people.labelling, generator)
         sample = self._sample(person, record, people.masks)
@@ -130,13 +139,13 @@ class HealthyTask:
         where = sample.seen * (config.elsewhere + (1 - config.elsewhere) * (sample.brain > 0).float())
         terms = {
             "reconstruction": reconstruction_loss(
-                found.t1, sample.target, p, False, where, config.gradient, config.pathology
+                found.t1, sample.target, p, sample.real, where, config.gradient, config.pathology
             ),
             "contrast": self_contrast_loss(
                 found.t1, sample.target_mirrored, sample.diseased, p, sample.anomaly_mirrored
             ),
             "anomaly": anomaly_loss(found.anomaly_logit, p, where),
-            "error": error_loss(found, sample.target, where),
+            "error": error_loss(found, sample.target, where * (1 - p) if sample.real else where),
         }
         loss = terms["reconstruction"] + config.contrast * terms["contrast"]
         return {"loss": loss + config.anomaly * terms["anomaly"] + config.error * terms["error"], **terms}
