@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shutil
 import time
@@ -77,7 +78,7 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
     known, left_out, warnings = _split(volumes, parameters.left_out)
     torch.manual_seed(0)
     model = start_model(parameters.start, labels)
-    config = FineTuneConfig(AugmentConfig(side=parameters.crop), parameters.crops)
+    config = FineTuneConfig(AugmentConfig(side=crop_side(parameters.crop, volumes)), parameters.crops)
     folder = models / f"{parameters.model_name}.training"
     task = FineTuneTask(model, known, left_out, config, device, told.step)
     plan = _plan(folder, _key(request, parameters, paths), task, parameters.minutes)
@@ -128,6 +129,12 @@ def annotated(pair: Pair, labels: tuple[int, ...], spacing: float) -> Annotated:
     for place, value in enumerate(labels, start=1):
         classes[seen == value] = place
     return Annotated(unit_intensities(image.resampled(grid).data[0]), classes)
+
+
+def crop_side(most: int, volumes: Sequence[Annotated]) -> int:
+    """Voxels along an edge of the crops: `most`, or the multiple of 16 that covers the volumes along two of their axes;
+    larger crops would hold much that lies beyond."""
+    return min(most, 16 * math.ceil(max(sorted(one.image.shape)[1] for one in volumes) / 16))
 
 
 def start_model(start: str, labels: tuple[int, ...]) -> FineTuned:

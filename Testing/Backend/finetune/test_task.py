@@ -13,6 +13,7 @@ from SlicerSynthReg.request import Cancelled, FinishNow, Request, RequestError, 
 from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks import finetune
 from SlicerSynthReg.tasks.context_pairs import LEGEND, LabelName, write_legend
+from SlicerSynthReg.train.finetune import Annotated
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.write import write_volume
 from SlicerSynthReg.weights.registry import Card, available, read_card, save_model
@@ -176,6 +177,15 @@ def test_from_features_whose_weights_have_grown_it_learns_as_fast_as_from_nothin
         asked(tmp_path, a_folder_of_blobs, lambda share, text, told=told: told.append(text), start=start)
         losses[start] = sum(one["loss"] for one in of_steps(told)[-8:]) / 8
     assert losses["grown"] < 1.15 * losses["none"] < 1.3, losses
+
+
+def test_crops_are_no_larger_than_small_volumes():
+    def sized(*shape: int) -> Annotated:
+        return Annotated(torch.zeros(shape), torch.zeros(shape, dtype=torch.uint8))
+
+    small, large = sized(35, 51, 36), sized(160, 192, 160)
+    sides = [finetune.crop_side(most, which) for most, which in ((64, [small]), (32, [small]), (64, [small, large]))]
+    assert sides == [48, 32, 64]
 
 
 def test_what_cannot_be_trained_is_refused(tmp_path, a_folder_of_blobs, my_models, monkeypatch):
