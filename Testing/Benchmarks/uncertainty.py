@@ -65,11 +65,13 @@ def about(values: torch.Tensor, centre: list[int]) -> torch.Tensor:
 
 
 def taught(kind: str, cases: list[Case], seconds: float, seed: int) -> Segmenter:
-    """Trained for so long, by the processor's own clock, on mirrored cases, two at a time."""
+    """Trained on mirrored cases, two at a time, for so long by the processor's own clock and for each of its networks:
+    the members of an ensemble; the U-Net, the prior and the posterior of the probabilistic one."""
     torch.manual_seed(seed)
     model = build_segmenter(UncertainConfig(kind, UNetConfig(1, 2, (12, 24, 48))))
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    until, step = time.process_time() + torch.get_num_threads() * seconds, 0
+    networks = {"ensemble": UncertainConfig().members, "probabilistic": 3}.get(kind, 1)
+    until, step = time.process_time() + torch.get_num_threads() * networks * seconds, 0
     while time.process_time() < until:
         generator = torch.Generator().manual_seed(step)
         picked = [cases[int(n)] for n in torch.randint(len(cases), (2,), generator=generator)]
@@ -172,6 +174,7 @@ def curves(rows: dict[str, Any], rules: dict[str, list[float]], given: argparse.
     for rule, values in rules.items():
         picked.plot([given.first + n * given.add for n in range(len(values))], values, marker="o", label=rule)
     picked.set(title="Dice, cases picked by", xlabel="annotated cases")
+    picked.set_visible(bool(rules))
     if rules:
         picked.legend()
     return figure
@@ -184,7 +187,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=10, help="so many, the last, are not trained on")
     parser.add_argument("--annotators", type=int, default=4)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each training")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of training, each network")
     parser.add_argument("--seconds-picking", type=float, default=30.0, help="of each training between two picks")
     parser.add_argument("--rules", nargs="*", default=list(RULES), choices=RULES)
     parser.add_argument("--first", type=int, default=3)
