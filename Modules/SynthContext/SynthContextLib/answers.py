@@ -132,7 +132,7 @@ def _image(
 def _doubt(
     target: slicer.vtkMRMLScalarVolumeNode, names: Legend, loaded: Loaded, added: Added
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """Entropy in bits near what was found, clear where the network is sure."""
+    """Entropy in bits near what was found, clear where it is sure."""
     name = _("Doubt about {target}").format(target=target.GetName())
     place = place_of(loaded, "doubt", target)
     node = add_scan(name, loaded.arrays["doubt"], place, added, window=WINDOW)

@@ -13,8 +13,8 @@ from SynthRegLib.results import Loaded
 from vtk.util.numpy_support import vtk_to_numpy
 
 LOW, HIGH = 0.72, 1.0
-"""Bits of entropy between which the colours run. Below, the overlay is clear: the network is at least four fifths sure.
-It is never wholly sure, of air neither, which would be painted otherwise."""
+"""Bits of entropy between which the colours run. Below, the overlay is clear: the answer is at least four fifths sure.
+A network is never wholly sure, of air neither, which would be painted otherwise."""
 NEAR_MM = 8.0
 """Further than this from everything that was found, the volume holds no doubt; the worker's own file holds it all."""
 WINDOW = HIGH - LOW, (HIGH + LOW) / 2
@@ -24,7 +24,7 @@ _BAR = 240, 12
 
 
 def clear_far(loaded: Loaded) -> None:
-    """Doubt further than NEAR_MM from every label becomes 0, where there are labels: what a network says of air and of
+    """Doubt further than NEAR_MM from every label becomes 0, where there are labels: what an answer says of air and of
     parts of the body that no example shows would hide the rest. Where nothing was found, it stays."""
     if "doubt" not in loaded.arrays or "labels" not in loaded.arrays:
         return

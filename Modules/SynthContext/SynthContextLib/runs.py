@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -15,17 +16,14 @@ from SynthContextLib.answers import Answer
 from SynthContextLib.examplefolder import ExampleFolder
 from SynthContextLib.faults import fault_of_examples, fault_of_targets, guessed
 from SynthContextLib.rows import Row, complete
-from SynthContextLib.settings import FINE_TUNED, Kind, Settings, Tuning, models
+from SynthContextLib.settings import FINE_TUNED, Kind, Settings, Tuning, card_of
 
 _PREPARING, _ASKING = 0.1, 1.0
 
 
 def fault_of_run(examples: Sequence[Row], targets: Sequence[Row], settings: Settings) -> str:
     """What stands in the way of applying; "" where nothing does."""
-    known = models()
-    card = next(
-        (one for one in known if one.name == settings.model), known[0] if known and not settings.model else None
-    )
+    card = card_of(settings.model)
     if card is None:
         named = _(" named {name}").format(name=settings.model) if settings.model else ""
         return _(
@@ -53,8 +51,7 @@ def applying(
     wrong = fault_of_run(examples, targets, settings)
     if wrong:
         raise RequestError(wrong)
-    known = models()
-    card = next((one for one in known if one.name == settings.model), known[0])
+    card = card_of(settings.model)
     used = [row for row in targets if row.use]
     many = len(used) > 1
 
@@ -64,7 +61,7 @@ def applying(
     if card.method == FINE_TUNED:
         return [stage(row, lambda values, row=row: answers.from_model(row, card, settings)) for row in used]
     pairs = complete(examples)
-    chosen = Settings(**{**vars(settings), "model": card.name, "kind": _kind(examples, settings.kind)})
+    chosen = replace(settings, model=card.name, kind=_kind(examples, settings.kind))
     first = preparing(pairs, folder)
     return [
         first,

@@ -152,4 +152,5 @@ def _cards() -> list[Card]:
 
 
 def card_of(name: str) -> Card | None:
-    return next((card for card in models() if card.name == name), None)
+    """Of models(); "" is the first. None where there is no such model."""
+    return next((card for card in models() if name in ("", card.name)), None)

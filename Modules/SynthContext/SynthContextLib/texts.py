@@ -8,7 +8,8 @@ from slicer.i18n import tr as _
 def help_text() -> str:
     return _(
         "<p>Give a few examples, get the task done: scans with what you drew on them, or scans with the images that "
-        "belong to them. The network does to new scans what the examples show, at once and without training.</p>"
+        "belong to them. New scans are done as the examples show, at once and without training: by a network, and by "
+        "patches of the examples that look alike, each as far as the examples themselves show that it helps.</p>"
         "<ol><li>Add examples: drag volumes and segmentations from the module Data into the table, choose them below "
         "it, or load a folder.</li>"
         "<li>Add the targets the same way. Where the truth is known, Dice or PSNR is reported.</li>"
@@ -27,6 +28,9 @@ def acknowledgement() -> str:
         "<p>If you use this module, please cite the papers behind it:</p>"
         "<p>S. Czolbe, A. V. Dalca. Neuralizer: General Neuroimage Analysis without Re-Training. CVPR 2023, "
         "6217-6230.</p>"
+        "<p>For look-alike patches: P. Coupe, J. V. Manjon, V. Fonov, J. Pruessner, M. Robles, D. L. Collins. "
+        "Patch-based segmentation using expert priors: application to hippocampus and ventricle segmentation. "
+        "NeuroImage 2011, 54, 940-954.</p>"
         "<p>For the doubt: S. Czolbe, K. Arnavaz, O. Krause, A. Feragen. Is segmentation uncertainty useful? IPMI "
         "2021, 715-726.</p>"
         "<p>For fine-tuning: N. Dey, B. Billot, H. E. Wong, C. J. Wang, M. Ren, P. E. Grant, A. V. Dalca, P. Golland. "
