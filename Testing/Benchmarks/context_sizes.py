@@ -2,8 +2,8 @@
 
 The paper's figure 4 and table 4 at our scale. Targets are people that no model was trained on (the last label maps);
 examples are others. The U-Net is the network's own target path with nothing from examples, which is the paper's
-baseline: constant width, one residual unit a level. Few examples are repeated for the network, slightly moved, as
-`synthreg context` does.
+baseline: constant width, one residual unit a level. The same questions are asked with ever more examples; few of
+them are repeated for the network, slightly moved, as `synthreg context` does.
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ def main() -> None:
                 continue
             found: dict[str, list[float]] = {}
             for seed in range(given.questions):
-                people = people_of(source, task, given.side, seed, size, given.unseen, given.unseen)
+                people = people_of(source, task, given.side, seed, max(given.sizes), given.unseen, given.unseen)
                 x, y = people.x[: given.unseen], people.y[: given.unseen]
-                pairs = people.context[0, given.unseen - 1 :]
+                pairs = people.context[0, given.unseen - 1 :][:size]
                 known = pairs[:, :3], pairs[:, 3:]
                 again = bootstrapped(*known, AskConfig(), torch.Generator().manual_seed(seed))
                 shown = torch.cat(again, 1)[None]
