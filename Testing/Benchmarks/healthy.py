@@ -1,8 +1,11 @@
 """The healthy brain behind a scan: UNA's table on pasted lesions, its ablations and baselines, and three real cases.
 
     python Testing/Benchmarks/healthy.py --labels LABEL_MAPS --lesions MASKS --model full=RUN --model no-fluid=RUN2 \\
-        --samples 8 --vae-minutes 5 --json healthy.json
+        --samples 8 --vae vae.pt --json healthy.json
     python Testing/Benchmarks/healthy.py --real --model full=una-brains --json real.json
+
+The JSON keeps every sample's scores: the same command goes on where it stopped, and measures a further model alone.
+--vae FILE is trained for --vae-minutes of the processor where it is not there yet.
 
 --model NAME=FOLDER is a training's folder, or the name of an installed model. The people and masks are those that the
 trainings left out. Baselines that cannot change contrast (no-op, mirrored copy, linear in-painting, VAE) are helped:
@@ -17,15 +20,17 @@ import argparse
 import json
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import torch
 from healthy_real import real_cases
 from healthy_scores import detection, in_t1, likeness, regions
-from healthy_threshold import differences, marked_from
-from peers.vae import VAE, train_vae
+from healthy_threshold import Found, differences, thresholds
+from peers.vae import VAE, load_vae, train_vae
 
 from SlicerSynthReg.methods.una.difference import difference
 from SlicerSynthReg.methods.una.model import UNA
@@ -35,8 +40,12 @@ from SlicerSynthReg.train.healthy import people_of, trained
 from SlicerSynthReg.train.healthy_task import JUDGED, HealthyTaskConfig, People
 from SlicerSynthReg.weights.registry import read_card
 
-Rows = dict[tuple[str, str], list[dict[str, float]]]
-"""(modality, method) -> scores of each sample."""
+Scores = dict[str, float]
+Samples = dict[str, dict[str, Scores]]
+"""Modality and number of a sample -> method -> its scores."""
+SIMPLE = ("no-op", "mirrored", "in-painting")
+LEAST_VOXELS = 30
+"""Of a lesion in the brain; samples with less are passed over."""
 
 
 def main() -> None:
@@ -47,33 +56,46 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="the training's, for a start in seconds")
     parser.add_argument("--model", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--samples", type=int, default=8, help="of each modality")
-    parser.add_argument("--well", type=int, default=0, help="healthy people of each modality, to set the threshold by")
+    parser.add_argument("--threshold", type=int, default=0, help="people of each modality and kind, to set it by")
     parser.add_argument("--crop", type=int, nargs=3, default=(72, 88, 72))
-    parser.add_argument("--vae-minutes", type=float, default=0.0, help="0 leaves the VAE out")
+    parser.add_argument("--vae", type=Path, help="file of the VAE's weights; without it the VAE is left out")
+    parser.add_argument("--vae-minutes", type=float, default=5.0)
     parser.add_argument("--real", action="store_true", help="the real cases")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     models = {name: loaded(where) for name, where in (text.split("=", 1) for text in arguments.model)}
-    found: dict[str, object] = {}
+    found: dict[str, Any] = json.loads(arguments.json.read_text(encoding="utf-8")) if arguments.json.exists() else {}
+
+    def keep(name: str, value: Any) -> None:
+        found[name] = value
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
     config, vae = HealthyTaskConfig(crop=tuple(arguments.crop)), None
+    if arguments.vae and arguments.vae.exists():
+        vae = load_vae(arguments.vae)
     if arguments.labels:
         people = people_of(arguments.labels, arguments.lesions, arguments.held_out, config, arguments.cache)
-        if arguments.vae_minutes:
+        if arguments.vae and vae is None:
             vae = train_vae(lambda step: healthy_image(people, config, step), arguments.vae_minutes)
+            torch.save(vae.state_dict(), arguments.vae)
+        samples: Samples = found.get("samples", {})
         with torch.inference_mode():
-            found["pasted"] = table(pasted(people, config, models, vae, arguments.samples))
-            if arguments.well:
-                found["well"] = {name: well(people, config, one, arguments.well) for name, one in models.items()}
+            for name, scores in pasted(people, config, models, vae, arguments.samples, samples):
+                samples.setdefault(name, {}).update(scores)
+                keep("samples", samples)
+            if arguments.threshold:
+                count = arguments.threshold
+                keep("threshold", {name: threshold(people, config, one, count) for name, one in models.items()})
+        keep("pasted", table(samples))
     if arguments.real:
         shared = Path(os.environ.get("SYNTHREG_SHARED", Path(__file__).resolve().parents[3] / "shared")) / "data"
         if shared.is_dir():
-            found["real"] = real_cases(shared, models, vae)
+            keep("real", real_cases(shared, models, vae))
         else:
             print(f"The real cases are left out: no folder {shared.name} beside the repository.")
-    arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=2))
+    print(json.dumps({name: value for name, value in found.items() if name != "samples"}, indent=2))
 
 
 def loaded(where: str) -> UNA:
@@ -112,48 +134,63 @@ def healthy_image(people: People, config: HealthyTaskConfig, step: int) -> torch
     return make_healthy(person.labels, person.mirror, record, people.labelling, config.samples, (64, 64, 64)).image
 
 
-def pasted(people: People, config: HealthyTaskConfig, models: dict[str, UNA], vae: VAE | None, samples: int) -> Rows:
-    rows: Rows = defaultdict(list)
-    for modality in JUDGED:
-        for number in range(samples):
+def pasted(
+    people: People, config: HealthyTaskConfig, models: dict[str, UNA], vae: VAE | None, samples: int, known: Samples
+) -> Iterator[tuple[str, dict[str, Scores]]]:
+    """Each sample that is not wholly `known`, with the scores of the methods that it lacks."""
+    for number in range(samples):
+        for modality in JUDGED:
+            name = f"{modality} {number}"
+            wanted = {*models, *SIMPLE, *(("VAE",) if vae else ())} - known.get(name, {}).keys()
+            if not wanted:
+                continue
             sample = sample_of(people, config, 20_000_000 + number, modality, 1.0)
             image, other, truth = (v[0, 0] for v in (sample.image, sample.mirrored, sample.target))
             brain, sick = sample.brain[0, 0] > 0.5, sample.anomaly[0, 0] > 0.5
-            if int((sick & brain).sum()) < 30:
+            if int((sick & brain).sum()) < LEAST_VOXELS:
                 continue
             where, well = regions(brain, sick), brain & ~sick
             copied = torch.where(sick, other, image)
-            for name, shown in (("no-op", image), ("mirrored", copied), ("in-painting", harmonic(image, sick))):
-                rows[modality, name].append(likeness(in_t1(shown, truth, well), truth, where))
-            rows[modality, "mirrored"][-1] |= detection((image - other).abs(), sick, brain)
-            if vae is not None:
-                rebuilt = vae.rebuilt(sample.image)[0, 0]
-                scores = likeness(in_t1(rebuilt, truth, well), truth, where)
-                rows[modality, "VAE"].append(scores | detection((image - rebuilt).abs(), sick, brain))
-            for name, model in models.items():
-                found = model(sample.image, sample.mirrored)
+            shown = {"no-op": image, "mirrored": copied, "in-painting": harmonic(image, sick)}
+            away = {"mirrored": (image - other).abs()}
+            if vae is not None and "VAE" in wanted:
+                shown["VAE"] = vae.rebuilt(sample.image)[0, 0]
+                away["VAE"] = (image - shown["VAE"]).abs()
+            scores = {one: likeness(in_t1(shown[one], truth, well), truth, where) for one in shown if one in wanted}
+            for one in wanted & away.keys():
+                scores[one] |= detection(away[one], sick, brain)
+            for one in wanted & models.keys():
+                found = models[one](sample.image, sample.mirrored)
                 t1 = found.t1[0, 0].clamp_min(0)
-                scores = likeness(t1, truth, where) | detection(difference(t1, image, brain), sick, brain)
                 learned = detection(found.anomaly_logit[0, 0], sick, brain)
-                rows[modality, name].append(scores | {f"{key}, map": value for key, value in learned.items()})
-    return rows
+                scores[one] = likeness(t1, truth, where) | detection(difference(t1, image, brain), sick, brain)
+                scores[one] |= {f"{key}, map": value for key, value in learned.items()}
+            yield name, scores
 
 
-def well(people: People, config: HealthyTaskConfig, model: UNA, samples: int) -> dict[str, float]:
-    """The threshold that healthy unseen people set, and what it marks in them."""
-    found = {
-        modality: [
-            differences(model, sample_of(people, config, 30_000_000 + number, modality, 0.0))
-            for number in range(samples)
-        ]
-        for modality in JUDGED
-    }
-    return marked_from(found, config.samples.spacing**3 / 1000)
+def threshold(people: People, config: HealthyTaskConfig, model: UNA, samples: int) -> dict[str, object]:
+    """From which difference on is marked, set by other people than those of the table."""
+
+    def people_that_are(sick: float) -> dict[str, list[Found]]:
+        first = 30_000_000 + round(sick) * 10_000_000
+        return {
+            modality: [
+                differences(model, sample_of(people, config, first + number, modality, sick))
+                for number in range(samples)
+            ]
+            for modality in JUDGED
+        }
+
+    return thresholds(people_that_are(0.0), people_that_are(1.0), config.samples.spacing**3 / 1000)
 
 
-def table(rows: Rows) -> dict[str, dict[str, dict[str, float]]]:
+def table(samples: Samples) -> dict[str, dict[str, Scores]]:
     """modality -> method -> mean scores."""
-    means: dict[str, dict[str, dict[str, float]]] = {}
+    rows: dict[tuple[str, str], list[Scores]] = defaultdict(list)
+    for name, methods in samples.items():
+        for method, scores in methods.items():
+            rows[name.split()[0], method].append(scores)
+    means: dict[str, dict[str, Scores]] = {}
     for (modality, method), scores in rows.items():
         names = list(dict.fromkeys(name for one in scores for name in one))
         means.setdefault(modality, {})[method] = {

@@ -13,6 +13,7 @@ import torch
 from SlicerSynthReg.space.smoothing import gaussian
 
 REFITS, AGREEING_SDS, LEAST_SDS = 2, 2.0, 0.1
+LEAST_MARKED_SDS = 1.0
 SMOOTHING_VOX, FIELD_VOX = 1.0, 10.0
 
 
@@ -66,6 +67,13 @@ def slow_field(signed: torch.Tensor, kept: torch.Tensor, sd_vox: float = FIELD_V
     """(I, J, K) mean of `signed` over the voxels `kept` about each voxel; towards 0 where hardly any are near."""
     sums = gaussian(torch.stack([signed * kept, kept.to(signed)])[None], sd_vox)[0]
     return sums[0] / sums[1].clamp_min(0.05)
+
+
+def marked_from(difference: torch.Tensor, where: torch.Tensor, medians: float) -> float:
+    """The difference, in SDs, from which on a voxel of this scan is marked: so many `medians` of the differences in
+    `where` (bool), for in some contrasts scan and reconstruction agree better than in others; at least one SD."""
+    middle = float(difference[where].median()) if bool(where.any()) else 0.0
+    return max(LEAST_MARKED_SDS, medians * middle)
 
 
 def as_anomaly(difference: torch.Tensor, marked_from: float) -> torch.Tensor:

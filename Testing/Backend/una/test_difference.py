@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from SlicerSynthReg.methods.una.difference import agreeing, as_anomaly, difference, expressed
+from SlicerSynthReg.methods.una.difference import agreeing, as_anomaly, difference, expressed, marked_from
 
 
 @pytest.fixture
@@ -88,6 +88,16 @@ def test_what_has_no_signal_does_not_stain_what_lies_beside_it(grey_to_white):
     found = difference(grey_to_white, image, EVERYWHERE, void=void)
     assert float(found[void].min()) > 3 and float(found[~void].max()) < 0.5
     assert float(difference(grey_to_white, image, EVERYWHERE)[~void].max()) > 1.5, "as it would otherwise"
+
+
+def test_marking_begins_higher_where_scan_and_reconstruction_agree_less():
+    """Four medians, whatever a lesion of a tenth adds; never below one SD, so that agreement marks nothing."""
+    away = torch.linspace(0, 0.6, 1000)
+    away[-100:] = 9.0
+    everywhere = torch.ones(1000, dtype=torch.bool)
+    assert marked_from(away, everywhere, 4.0) == pytest.approx(1.2, abs=0.01)
+    assert marked_from(away * 2, everywhere, 4.0) == pytest.approx(2.4, abs=0.01)
+    assert marked_from(away, away < 0.1, 4.0) == marked_from(away * 0, ~everywhere, 4.0) == 1.0
 
 
 def test_the_map_is_a_half_at_the_threshold_and_grows_with_the_difference():

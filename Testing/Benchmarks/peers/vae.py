@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -47,11 +48,11 @@ class VAE(nn.Module):
 
 
 def train_vae(healthy_image: Callable[[int], torch.Tensor], minutes: float) -> VAE:
-    """healthy_image(step): (1, 1, I, J, K) without anomaly."""
+    """healthy_image(step): (1, 1, I, J, K) without anomaly. minutes: of the processor."""
     model = VAE()
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    began, step = time.monotonic(), 0
-    while time.monotonic() - began < 60 * minutes:
+    began, step = time.process_time(), 0
+    while time.process_time() - began < 60 * minutes:
         image = healthy_image(step)
         found, mean, log_variance = model(image)
         divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).mean()
@@ -61,4 +62,10 @@ def train_vae(healthy_image: Callable[[int], torch.Tensor], minutes: float) -> V
         optimizer.step()
         step += 1
     print(f"VAE: {step} steps, loss {float(loss.detach()):.4f}")
+    return model.eval()
+
+
+def load_vae(path: Path) -> VAE:
+    model = VAE()
+    model.load_state_dict(torch.load(path, weights_only=True))
     return model.eval()
