@@ -42,7 +42,8 @@ class Anatomy:
     """What a preset knows of its pairs. one_modality: local contrast and brightness may agree, and the sides are
     compared finely. convex: the search, its steps and reach in voxels of the comparison in place of mm. loose:
     Gauss-Newton's levels and smoothness where only MIND is compared, for finer detail of two modalities is not the same
-    anatomy's. most_voxels: that are worth comparing. finer: voxel size in shares of the coarser image's."""
+    anatomy's. most_voxels: that are worth comparing. finer: voxel size in shares of the coarser image's. deforming:
+    Gauss-Newton where one modality is compared."""
 
     one_modality: bool
     most_voxels: int = 500_000
@@ -52,12 +53,16 @@ class Anatomy:
     loose: DemonsConfig = field(
         default_factory=lambda: DemonsConfig((4, 2), (12, 12), finest=2, elastic=2.5, fluid=1.0)
     )
+    deforming: DeformingConfig = field(default_factory=DeformingConfig)
 
 
 _SMOOTH = ConvexConfig(levels=((4.0, 12.0),), smooth=2.5)
 _ONE_PATIENT = AnywherePlacing(trusted=0.15)
+_SLIDING = DeformingConfig(same_contrast=DemonsConfig((1,), (10,), finest=2, elastic=0.25, alpha=0.5))
+"""For CT: a velocity at twice the voxel size says as much of breathing as one at each voxel, for half the work. (The
+folds of two brains ask for the finer one.)"""
 ANATOMIES = {
-    "ct": Anatomy(True, 6_000_000, 0.8),
+    "ct": Anatomy(True, 6_000_000, 0.8, deforming=_SLIDING),
     "alike": Anatomy(True),
     "mr-ct": Anatomy(False, placing=_ONE_PATIENT, convex=_SMOOTH),
     "other": Anatomy(False, placing=_ONE_PATIENT, convex=_SMOOTH),
@@ -67,15 +72,16 @@ ANATOMIES = {
 @dataclass(frozen=True)
 class AnywhereConfig:
     """anatomy: one of ANATOMIES. similarity: what Adam compares, None for Gauss-Newton on what the anatomy suggests.
-    regularization: 1 is the default smoothness, higher is smoother. most_voxels: of the fixed image's field of view, or
-    the anatomy's, if those are fewer. margin: voxels kept about what counts of the fixed image."""
+    regularization: 1 is the default smoothness, higher is smoother. last: whether Gauss-Newton's last level runs.
+    most_voxels: of the fixed image's field of view, or the anatomy's, if those are fewer. margin: voxels kept about
+    what counts of the fixed image."""
 
     anatomy: str = "other"
     similarity: Similarity | None = None
     regularization: float = 1.0
     refine: bool = True
     affine_only: bool = False
-    deforming: DeformingConfig = field(default_factory=DeformingConfig)
+    last: bool = True
     adam: AdamConfig = field(default_factory=AdamConfig)
     most_voxels: int = 6_000_000
     margin: int = 4
@@ -157,7 +163,8 @@ def _flows(
         adam = dataclasses.replace(config.adam, diffusion=config.adam.diffusion * config.regularization)
         v = optimise(f, m, config.similarity, None, adam, told)
     elif anatomy.one_modality:
-        v = deform(fixed, moving, box, None, config.regularization, config.deforming, told).velocity.v_vox
+        deforming = dataclasses.replace(anatomy.deforming, last=config.last)
+        v = deform(fixed, moving, box, None, config.regularization, deforming, told).velocity.v_vox
     else:
         f, m = (Channels(mind_ssc(side.image[None, None])[0], side.weight, box) for side in (fixed, moving))
         v = refine(f, m, None, smoother(anatomy.loose, config.regularization), told)

@@ -106,7 +106,7 @@ def _aligned(
         regularization=config.regularization,
         refine=config.refine,
         affine_only=config.affine_only,
-        deforming=config.deforming,
+        last=config.deforming.last,
         device=config.device,
     )
     if parameters.preset == "fast":

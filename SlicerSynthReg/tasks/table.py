@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Callable
 
@@ -58,10 +59,13 @@ class TaskSpec:
         return parameter_specs(self.parameters)
 
 
-def _register() -> Task:
-    from SlicerSynthReg.tasks.register import register_task
+def _task(name: str) -> Callable[[], Task]:
+    """Imports tasks/NAME.py, and torch with it, only when called; returns its NAME_task."""
 
-    return register_task
+    def load() -> Task:
+        return getattr(import_module(f"SlicerSynthReg.tasks.{name}"), f"{name}_task")
+
+    return load
 
 
 def _weights_to_register(parameters: Mapping[str, Any]) -> str:
@@ -75,72 +79,12 @@ def _weights_to_register(parameters: Mapping[str, Any]) -> str:
     return " ".join(card.sha256 for card in cards if card)
 
 
-def _sequence() -> Task:
-    from SlicerSynthReg.tasks.sequence import sequence_task
-
-    return sequence_task
-
-
-def _apply() -> Task:
-    from SlicerSynthReg.tasks.apply import apply_task
-
-    return apply_task
-
-
-def _context() -> Task:
-    from SlicerSynthReg.tasks.context import context_task
-
-    return context_task
-
-
-def _contrast() -> Task:
-    from SlicerSynthReg.tasks.contrast import contrast_task
-
-    return contrast_task
-
-
-def _export() -> Task:
-    from SlicerSynthReg.tasks.export import export_task
-
-    return export_task
-
-
 def _files_of_examples(inputs: Mapping[str, str]) -> list[Path]:
     from SlicerSynthReg.tasks.context_pairs import find_pairs
 
     source = Path(inputs["examples"])
     pairs = [] if source.is_dir() else find_pairs(source)
     return [path for pair in pairs for path in (*pair.inputs, pair.output)]
-
-
-def _finetune() -> Task:
-    from SlicerSynthReg.tasks.finetune import finetune_task
-
-    return finetune_task
-
-
-def _segment() -> Task:
-    from SlicerSynthReg.tasks.segment import segment_task
-
-    return segment_task
-
-
-def _healthy() -> Task:
-    from SlicerSynthReg.tasks.healthy import healthy_task
-
-    return healthy_task
-
-
-def _features() -> Task:
-    from SlicerSynthReg.tasks.features import features_task
-
-    return features_task
-
-
-def _topology() -> Task:
-    from SlicerSynthReg.tasks.topology import topology_task
-
-    return topology_task
 
 
 _IMAGE = "NIfTI, NRRD, MHA or MHD file, or a folder with one DICOM series"
@@ -161,7 +105,7 @@ TASKS: Mapping[str, TaskSpec] = {
             "initial_transform": InputSpec("Transform to start from, fixed to moving: .tfm, .h5 or .nii.gz."),
         },
         parameters=RegisterParameters,
-        load=_register,
+        load=_task("register"),
         weights=_weights_to_register,
     ),
     "sequence": TaskSpec(
@@ -175,7 +119,7 @@ TASKS: Mapping[str, TaskSpec] = {
             "fixed_landmarks": InputSpec(f"Points of the reference to follow through the frames ({_POINTS})."),
         },
         parameters=SequenceParameters,
-        load=_sequence,
+        load=_task("sequence"),
         weights=_weights_to_register,
     ),
     "apply": TaskSpec(
@@ -188,7 +132,7 @@ TASKS: Mapping[str, TaskSpec] = {
             "landmarks": InputSpec(f"Points to move along with the image ({_POINTS})."),
         },
         parameters=ApplyParameters,
-        load=_apply,
+        load=_task("apply"),
     ),
     "context": TaskSpec(
         help="Do to the target what a few examples show: find a structure, or turn one kind of image into another.",
@@ -204,7 +148,7 @@ TASKS: Mapping[str, TaskSpec] = {
             "truth": InputSpec("What the answer should be, on the target's grid; Dice or PSNR is reported."),
         },
         parameters=ContextParameters,
-        load=_context,
+        load=_task("context"),
         files=_files_of_examples,
         weights=lambda parameters: context_card(parameters["model"]).sha256,
     ),
@@ -216,7 +160,7 @@ TASKS: Mapping[str, TaskSpec] = {
             "truth": InputSpec("A true CT of the kind that is made, on the image's grid; the error is reported."),
         },
         parameters=ContrastParameters,
-        load=_contrast,
+        load=_task("contrast"),
         weights=lambda parameters: contrast_card(parameters["model"]).sha256,
     ),
     "export": TaskSpec(
@@ -226,7 +170,7 @@ TASKS: Mapping[str, TaskSpec] = {
             "source": InputSpec("Folder with the DICOM series that it was computed from.", required=True),
         },
         parameters=ExportParameters,
-        load=_export,
+        load=_task("export"),
     ),
     "finetune": TaskSpec(
         help="Train a segmentation model of your own from a few annotated volumes, in a budget of minutes.",
@@ -236,7 +180,7 @@ TASKS: Mapping[str, TaskSpec] = {
             ),
         },
         parameters=FineTuneParameters,
-        load=_finetune,
+        load=_task("finetune"),
         files=_files_of_examples,
         finishes=True,
     ),
@@ -247,21 +191,21 @@ TASKS: Mapping[str, TaskSpec] = {
             "truth": InputSpec("Label map on the image's grid; Dice is reported."),
         },
         parameters=SegmentParameters,
-        load=_segment,
+        load=_task("segment"),
         weights=lambda parameters: segmenter_card(parameters["model"]).sha256,
     ),
     "healthy": TaskSpec(
         help="Show the healthy T1 anatomy behind a scan of a head, and what is abnormal in it.",
         inputs={"image": InputSpec(f"CT or MR of a head, of any contrast: {_IMAGE}.", required=True)},
         parameters=HealthyParameters,
-        load=_healthy,
+        load=_task("healthy"),
         weights=lambda parameters: healthy_card(parameters["model"]).sha256,
     ),
     "features": TaskSpec(
         help="Write the channels by which a network tells places of an image apart, for other programs to compare.",
         inputs={"image": InputSpec(f"Image to look at: {_IMAGE}.", required=True)},
         parameters=FeaturesParameters,
-        load=_features,
+        load=_task("features"),
         weights=lambda parameters: features_card(parameters["model"]).sha256,
     ),
     "topology": TaskSpec(
@@ -273,7 +217,7 @@ TASKS: Mapping[str, TaskSpec] = {
             "controls": InputSpec("Folder of healthy people's images, aligned with the fixed one; what is usual goes."),
         },
         parameters=TopologyParameters,
-        load=_topology,
+        load=_task("topology"),
         weights=lambda parameters: topology_card(parameters["model"]).sha256,
     ),
 }
