@@ -27,6 +27,13 @@ def method_of(card: Card | None) -> str:
     return card.name if card else "MIND and local contrast, no network"
 
 
+def doubt_of(card: Card | None) -> tuple[str, ...]:
+    """What a result by this model has to warn of."""
+    if card is None or card.beats_baseline:
+        return ()
+    return (f"{card.name} does no better than going without it, as its card tells: choose another model, or none.",)
+
+
 def features_card(name: str | None) -> Card:
     """Whose features registration compares: those asked for, else an installed feature network's, else the brain
     network's, whose encoder levels are DeepSim's. Raises RequestError."""

@@ -27,6 +27,7 @@ class Provenance:
     trained_with: str
     licence: str = "Apache-2.0"
     measured_with: str = ""
+    beats_baseline: bool = True
     scores: dict[str, Any] = field(default_factory=dict)
 
     @classmethod

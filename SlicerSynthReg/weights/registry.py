@@ -23,7 +23,8 @@ class WeightsError(RuntimeError):
 @dataclass(frozen=True)
 class Card:
     """What one model is, was trained on, is for, and how well it did. legend: label value -> name, color (0 to 1) and
-    terminology, where the examples told them."""
+    terminology, where the examples told them. beats_baseline: whether it did better than its simplest baseline on
+    people it never saw; a result by one that did not says so."""
 
     name: str
     method: str
@@ -40,6 +41,7 @@ class Card:
     measured_with: str = ""
     synthetic_training_only: bool = True
     legend: dict[str, dict[str, Any]] = field(default_factory=dict)
+    beats_baseline: bool = True
 
     @property
     def file(self) -> str:

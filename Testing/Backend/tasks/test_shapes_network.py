@@ -10,8 +10,12 @@ pytest.importorskip("nilearn", reason="the template comes with nilearn (extra 'd
 from SlicerSynthReg.demo import make_pair
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph, SynthMorphConfig
 from SlicerSynthReg.nets.unet import UNetConfig
+from SlicerSynthReg.request import Request
+from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks.alignment import AlignmentConfig, align
 from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.volume.write import write_volume
+from SlicerSynthReg.weights.registry import read_card
 
 COMPARED_MM = 6.0
 
@@ -44,3 +48,13 @@ def test_its_velocity_is_taken_without_a_word_about_brains(a_head, a_network_tha
     middle = found.velocity.grid.center_mm
     moved = found.transform.map_points(middle[None])[0] - middle
     assert moved[0] == pytest.approx(COMPARED_MM, abs=0.5) and abs(moved[1:]).max() < 0.5
+
+
+@pytest.mark.parametrize("model", ["synthmorph-brains", "synthmorph-shapes", "none"])
+def test_a_result_says_when_its_model_does_no_better_than_none(model, a_head, tmp_path):
+    write_volume(a_head, tmp_path / "head.nii.gz")
+    inputs = dict.fromkeys(("fixed", "moving"), str(tmp_path / "head.nii.gz"))
+    chosen = {"model": model, "anatomy": "brain", "affine_only": True}
+    found = run(Request("register", inputs, str(tmp_path / "out"), chosen))
+    told = [text for text in found.warnings if "no better than going without it" in text]
+    assert bool(told) == (model != "none" and not read_card(model).beats_baseline) == (model == "synthmorph-shapes")
