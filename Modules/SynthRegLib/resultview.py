@@ -34,6 +34,7 @@ class ResultView:
     def __init__(self, ui: Any) -> None:
         self._ui = ui
         self._shown: Shown | None = None
+        self._front: slicer.vtkMRMLScalarVolumeNode | None = None
         self._checkerboard = getattr(ui, "checkerboardCheckBox", None)
         ui.fadeSlider.connect("valueChanged(double)", display.fade)
         if self._checkerboard is not None:
@@ -50,16 +51,22 @@ class ResultView:
     def show(self, shown: Shown) -> None:
         """Its figures, and its images in the views."""
         self._uncheck()
-        self._shown = shown
+        self._shown, self._front = shown, shown.front
         self._ui.resultLabel.text = shown.text
         self._ui.resultCollapsibleButton.enabled = True
         self._ui.resultCollapsibleButton.collapsed = False
         self._ui.reportButton.enabled = os.path.isfile(shown.page)
         display.show_pair(shown.behind, shown.front, self._ui.fadeSlider.value)
 
+    def put_in_front(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """In the views alone: figures, review and report stay those of what is shown."""
+        self._uncheck()
+        self._front = node
+        display.show_pair(self._shown.behind, node, self._ui.fadeSlider.value)
+
     def forget(self) -> None:
         """There is no result, or it has left the scene."""
-        self._shown = None
+        self._shown = self._front = None
         self._uncheck()
         self._ui.resultLabel.text = _("No result yet.")
         self._ui.resultCollapsibleButton.enabled = False
@@ -79,7 +86,7 @@ class ResultView:
         display.remove_checkerboards()
         if self._shown is None:
             return
-        front = display.checkerboard(self._shown.front) if on else self._shown.front
+        front = display.checkerboard(self._shown.front) if on else self._front
         display.show_pair(self._shown.behind, front, 1.0 if on else self._ui.fadeSlider.value)
 
     def _on_review(self, checked: bool = False) -> None:

@@ -12,8 +12,8 @@ from SlicerSynthReg.tasks.parameters import parameter
 from SlicerSynthReg.tasks.table import TASKS, InputSpec, Task, TaskSpec
 from SlicerSynthReg.worker import main
 
-_ON_NODES = ("register", "sequence", "contrast", "healthy", "context", "segment")
-_FOLDERS = ("examples",)
+_ON_NODES = ("register", "sequence", "contrast", "healthy", "context", "segment", "topology")
+_FOLDERS = ("examples", "controls")
 """Inputs that may come as a path beside the scene."""
 
 

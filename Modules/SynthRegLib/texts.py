@@ -20,6 +20,8 @@ def help_text() -> str:
         "scans and one of transforms are made, played with the source.</p>"
         "<p>Under <i>All results</i> a click chooses a result; two are compared side by side, and the transforms of "
         "one are exported for ITK.</p>"
+        "<p>Under <i>What no warp explains</i> the fixed image is coloured where it cannot have come from the moved "
+        "one by stretching and shifting alone, such as at a lesion; a slider says how much is shown.</p>"
         "<p><b>For research. Not for diagnosis or treatment.</b></p>"
     )
 

@@ -11,7 +11,9 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
 )
-from SynthRegisterLib.drawing import edit, new_mask
+from SynthRegisterLib.changes import Found, changes_work
+from SynthRegisterLib.changespart import ChangesPart
+from SynthRegisterLib.drawing import edit
 from SynthRegisterLib.exporting import export_work
 from SynthRegisterLib.resultlist import Kept, ResultList
 from SynthRegisterLib.series import RegisteredSeries, Series, series_work
@@ -97,6 +99,11 @@ class SynthRegisterLogic(ScriptedLoadableModuleLogic):
         """Write a result's transform and its inverse for ITK into a new folder in `folder`; see export_work."""
         return at_once(export_work(forward, inverse, folder, suffix), self.worker.client().run)
 
+    def findChanges(self, registered: Registered, controls: str = "", progress: Progress = silent) -> Found:
+        """Find where no smooth warp explains the fixed image by the moved one; see changes_work. As register."""
+        work = changes_work(Kept(registered.moved).node("fixed"), registered.moved, controls)
+        return at_once(work, self.worker.client().run, progress)
+
     def launch(self, work: Work, listener: Listener) -> Job:
         """Any of these without waiting."""
         job = Job(work, self.worker, listener)
@@ -116,20 +123,22 @@ class SynthRegisterWidget(RunPanel):
         "guidesCollapsibleButton",
         "seriesCollapsibleButton",
         "settingsCollapsibleButton",
+        "changesCollapsibleButton",
     )
 
     def __init__(self, parent=None) -> None:
         RunPanel.__init__(self, parent)
-        self._along = self._series = self._results = None
+        self._along = self._series = self._results = self._changes = None
         self._chosen: Optional[Kept] = None
 
     def setup(self) -> None:
         RunPanel.setup(self)
         for event in (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self.onNodesChanged)
-        self.ui.refineButton.connect("clicked(bool)", self.onRefineButton)
-        self.ui.seriesButton.connect("clicked(bool)", self.onSeriesButton)
-        self.ui.exportButton.connect("clicked(bool)", self.onExportButton)
+        self.ui.refineButton.connect("clicked(bool)", lambda checked: self.run(self.beginAgain, self.present))
+        self.ui.seriesButton.connect("clicked(bool)", lambda checked: self.run(self.beginSeries, self.presentSeries))
+        self.ui.exportButton.connect("clicked(bool)", lambda checked: self.run(self.beginExport, self.presentExport))
+        self.ui.changesButton.connect("clicked(bool)", lambda checked: self.run(self.beginChanges, self.presentChanges))
         self.ui.exportDirectory.connect("currentPathChanged(QString)", lambda path: self._show())
         self.ui.drawFixedMaskButton.connect("clicked(bool)", lambda checked: self.drawMask("fixed"))
         self.ui.drawMovingMaskButton.connect("clicked(bool)", lambda checked: self.drawMask("moving"))
@@ -139,10 +148,12 @@ class SynthRegisterWidget(RunPanel):
         self._along = MoveAlong(self.ui)
         self._series = SeriesPart(self.ui)
         self._results = ResultList(self.ui, self.choose)
+        self._changes = ChangesPart(self.ui, lambda: self._result)
         return SynthRegisterLogic()
 
     def onSceneStartClose(self, caller, event) -> None:
         self._along.forget()
+        self._changes.forget()
         self._chosen = None
         RunPanel.onSceneStartClose(self, caller, event)
 
@@ -152,23 +163,10 @@ class SynthRegisterWidget(RunPanel):
             self._results.refresh()
             self.enableActions()
 
-    def onRefineButton(self, checked=False) -> None:
-        self.run(self.beginAgain, self.present)
-
-    def onSeriesButton(self, checked=False) -> None:
-        self.run(self.beginSeries, self.presentSeries)
-
-    def onExportButton(self, checked=False) -> None:
-        self.run(self.beginExport, self.presentExport)
-
     def drawMask(self, side) -> None:
         """In the Segment Editor: the mask that is chosen for this side, or a new one."""
-        image, field = getattr(self._parameterNode, side), f"{side}Mask"
-        mask = getattr(self._parameterNode, field)
-        if mask is None or not mask.IsA("vtkMRMLSegmentationNode"):
-            mask = new_mask(image)
-            setattr(self._parameterNode, field, mask)
-        edit(mask, image)
+        chosen, field = self._parameterNode, f"{side}Mask"
+        setattr(chosen, field, edit(getattr(chosen, field), getattr(chosen, side)))
 
     def chosenForward(self):
         """The transform of the result that is chosen; None where there is none."""
@@ -179,6 +177,7 @@ class SynthRegisterWidget(RunPanel):
         """What can be done with the result that is chosen."""
         forward, idle = self.chosenForward(), self._job is None
         self.ui.refineButton.enabled = idle and self.canRefine()
+        self._changes.update(not idle)
         self.ui.exportButton.enabled = idle and forward is not None and bool(self.ui.exportDirectory.currentPath)
 
     def canRefine(self) -> bool:
@@ -220,6 +219,15 @@ class SynthRegisterWidget(RunPanel):
     def presentExport(self, folder):
         return _("Exported forward and inverse to the folder {folder}.").format(folder=folder.name)
 
+    def beginChanges(self, listener):
+        work, self._jobNodes = self._changes.work(settings_of(self._parameterNode).device)
+        return self.logic.launch(work, listener)
+
+    def presentChanges(self, found):
+        self._results.refresh(found.moved)
+        self.choose(Kept(found.moved))
+        return self._changes.present(found)
+
     def present(self, registered):
         self._results.refresh(registered.moved)
         self.choose(Kept(registered.moved))
@@ -232,6 +240,7 @@ class SynthRegisterWidget(RunPanel):
         stays = [kept.node("fixed"), *(node for role, node in chosen.items() if role.startswith("fixed"))]
         self._along.offer(kept.node("forward"), kept.node("moving"), stays)
         self._result.show(kept.shown())
+        self._changes.choose(kept)
         self.enableActions()
 
     def makeSample(self):

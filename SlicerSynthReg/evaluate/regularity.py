@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from SlicerSynthReg.evaluate.mask import mask_on
 from SlicerSynthReg.space.differential import jacobian_determinant
@@ -51,9 +50,10 @@ def jacobian_map(transform: Transform, grid: Grid) -> Volume:
 
 def regularity(jacobian: Volume, mask: Volume | None = None) -> Regularity:
     """Summary of a `jacobian_map` over `mask` (a label volume on the same grid; None for every voxel)."""
-    values = jacobian.data[0].cpu()[mask_on(jacobian.grid, mask)].double()
+    values = jacobian.data[0].cpu()
+    values = values.flatten() if mask is None else values[mask_on(jacobian.grid, mask)]
     upright = values[values > 0]
-    deviation = float(torch.log(upright).std(correction=0)) if len(upright) else float("nan")
+    deviation = float(upright.log().std(correction=0)) if len(upright) else float("nan")
     folded = 1 - len(upright) / len(values)
     return Regularity(folded, deviation, float(values.min()), float(values.max()))
 

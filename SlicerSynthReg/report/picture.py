@@ -27,6 +27,7 @@ from SlicerSynthReg.report.views import (
     framing,
     otsu,
     require_one_grid,
+    thinned,
     tilt_degrees,
     to_pixels,
     window,
@@ -40,6 +41,8 @@ OUTER, INNER = "#35c9ff", "#ffd21f"
 LABEL_COLOURS = (OUTER, INNER, "#ff6f91", "#7be07b", "#c59bff", "#ff9f40")
 SMOOTHING_MM, SHORTEST_MM = 1.5, 30.0
 TILES = 7
+DRAWN_VOXELS = 2**26
+"""Of larger images only every second or third voxel is drawn: a panel has 360 pixels."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ def registration_picture(fixed: Volume, before: Volume, after: Volume, labels: V
     Errors: GeometryError where grids differ; ReportError for values that are no numbers.
     """
     require_one_grid(fixed, [before, after, *([labels] if labels else [])])
+    fixed, before, after = (thinned(volume, DRAWN_VOXELS) for volume in (fixed, before, after))
+    labels = thinned(labels, DRAWN_VOXELS) if labels else None
     spacing = display_spacing(fixed.grid)
     still = display_array(fixed).astype(np.float32)
     moved = [display_array(volume).astype(np.float32) for volume in (before, after)]

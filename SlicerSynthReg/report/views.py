@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
@@ -56,6 +57,16 @@ class Framing:
 def display_array(volume: Volume) -> np.ndarray:
     """First channel as (R, A, S): axes permuted and flipped, not resampled, to the patient's nearest."""
     return np.asarray(apply_orientation(volume.data[0].cpu().numpy(), io_orientation(volume.grid.affine)))
+
+
+def thinned(volume: Volume, voxels: int) -> Volume:
+    """Every n-th voxel along each axis, the least n that leaves about `voxels` at most; itself where that is one."""
+    step = math.ceil((math.prod(volume.grid.shape) / voxels) ** (1 / 3))
+    if step <= 1:
+        return volume
+    kept = volume.data[:, ::step, ::step, ::step]
+    grid = Grid(tuple(kept.shape[1:]), volume.grid.affine @ np.diag([step, step, step, 1.0]))
+    return replace(volume, data=kept, grid=grid)
 
 
 def display_spacing(grid: Grid) -> np.ndarray:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_fill_holes, binary_opening, generate_binary_structure, label
+from scipy.ndimage import binary_fill_holes, binary_opening, generate_binary_structure
 
 from SlicerSynthReg.evaluate.ct_check import check_ct
+from SlicerSynthReg.space.pieces import largest_piece
 from SlicerSynthReg.space.transform import Affine, Transform
 from SlicerSynthReg.tasks.alignment import AlignmentConfig, align
 from SlicerSynthReg.volume.ct_series import CTSeries, find_ct_series
@@ -128,10 +129,9 @@ def body_mask(volume: Volume) -> Volume:
     within_slices = generate_binary_structure(3, 1)
     within_slices[:, :, [0, 2]] = False
     steps = max(1, round(TABLE_GAP_MM / float(volume.grid.spacing[:2].mean())))
-    pieces, count = label(binary_opening(inside, within_slices, steps))
-    if not count:
+    body = largest_piece(torch.from_numpy(binary_opening(inside, within_slices, steps))).numpy()
+    if not body.any():
         raise VolumeError("Found nothing denser than air, expected a body. Choose another series.")
-    body = pieces == np.bincount(pieces.flat)[1:].argmax() + 1
     for k in range(body.shape[2]):
         body[:, :, k] = binary_fill_holes(body[:, :, k])
     return Volume(torch.from_numpy(body[None].astype(np.int32)), volume.grid, "labels")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_fill_holes, label
+from scipy.ndimage import binary_fill_holes
 from torch.nn import functional as F
 
 from SlicerSynthReg.methods.instance.channels import Channels
@@ -16,6 +16,7 @@ from SlicerSynthReg.methods.una.model import UNA, Reconstruction
 from SlicerSynthReg.methods.una.voids import air_about, filled_void, void_of
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.harmonic import harmonic
+from SlicerSynthReg.space.pieces import largest_piece
 from SlicerSynthReg.space.smoothing import box_mean
 from SlicerSynthReg.space.transform import Affine, Composite, Transform, resample
 from SlicerSynthReg.synth.modality import BRAIN_WINDOW_HU
@@ -227,7 +228,7 @@ def _healed(
     the brain and outside what was scanned."""
     drawn = found.t1[0, 0].cpu().clamp_min(0)
     near_brain = box_mean(brain[None, None], NEAR_VOX)[0, 0] > 0.02
-    inside = _largest(((drawn > BRAIN_T1) & near_brain) | (brain > 0.5)) * seen
+    inside = largest_piece(((drawn > BRAIN_T1) & near_brain) | (brain > 0.5)).float() * seen
     ml = float(np.prod(near.grid.spacing)) / 1000
     void = void_of(near.image, inside > 0, ml, torch.sigmoid(found.anomaly_logit[0, 0].cpu()))
     inside = inside * (~air_about(near.image) | void)
@@ -247,13 +248,6 @@ def _healed(
         "gain": found.gain[0, 0].cpu(),
     }
     return maps, marked
-
-
-def _largest(where: torch.Tensor) -> torch.Tensor:
-    pieces, count = label(where.numpy())
-    if not count:
-        return torch.zeros(where.shape)
-    return torch.from_numpy(pieces == np.bincount(pieces.flat)[1:].argmax() + 1).float()
 
 
 def scale_of(volume: Volume, scan: Scan, spacing: float) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_dilation, binary_fill_holes, label
+from scipy.ndimage import binary_dilation, binary_fill_holes
 from torch.nn import functional as F
 
 from SlicerSynthReg.losses.mind import mind_ssc
@@ -14,6 +14,7 @@ from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.synthmorph.model import Features
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.harmonic import harmonic
+from SlicerSynthReg.space.pieces import largest_piece
 from SlicerSynthReg.space.smoothing import box_mean, gaussian
 from SlicerSynthReg.space.transform import Affine, resample
 from SlicerSynthReg.volume.volume import Volume, VolumeError
@@ -170,15 +171,10 @@ def anatomy(features: Features, grid: Grid) -> torch.Tensor | None:
     registered by a phantom."""
     if features.foreground is None:
         return None
-    pieces, count = label((features.foreground > 0.5).cpu().numpy())
-    if not count:
+    brain = largest_piece(features.foreground > 0.5)
+    if not 0.3 <= int(brain.sum()) * float(np.prod(grid.spacing)) / 1e6 <= 2.5:
         return None
-    sizes = np.bincount(pieces.flat)[1:]
-    litres = sizes.max() * float(np.prod(grid.spacing)) / 1e6
-    if not 0.3 <= litres <= 2.5:
-        return None
-    brain = torch.from_numpy(pieces == sizes.argmax() + 1).float()
-    return (box_mean(brain[None, None], 1)[0, 0] > 0.05).float()
+    return (box_mean(brain.float()[None, None], 1)[0, 0] > 0.05).float()
 
 
 def tissue(image: torch.Tensor) -> torch.Tensor:

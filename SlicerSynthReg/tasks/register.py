@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from SlicerSynthReg.evaluate.landmarks import target_error
 from SlicerSynthReg.evaluate.overlap import overlap
-from SlicerSynthReg.evaluate.regularity import inverse_consistency, jacobian_map, regularity
+from SlicerSynthReg.evaluate.regularity import inverse_consistency, regularity
 from SlicerSynthReg.methods.una.model import UNA
 from SlicerSynthReg.report.html import write_page
 from SlicerSynthReg.report.page import registration_page
 from SlicerSynthReg.report.record import RegistrationReport
 from SlicerSynthReg.request import Progress, Request, TaskOutcome, shown_name
-from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.space.transform import Displacement, Transform
-from SlicerSynthReg.space.voting import resample_labels
+from SlicerSynthReg.space.transform import Transform
 from SlicerSynthReg.tasks.alignment import Alignment
 from SlicerSynthReg.tasks.choosing import align_chosen, config_of
 from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.loaded import loaded, registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
 from SlicerSynthReg.tasks.model import chosen_card, doubt_of, healthy_card, method_of
+from SlicerSynthReg.tasks.moving import Moved, moved_by, moved_labels
 from SlicerSynthReg.tasks.parameters import RegisterParameters, recorded
 from SlicerSynthReg.tasks.register_inputs import Inputs, read_inputs
 from SlicerSynthReg.tasks.stopwatch import Stopwatch
 from SlicerSynthReg.tasks.through_healthy import InHealth, in_health
 from SlicerSynthReg.volume.landmarks import Landmarks, write_landmarks
 from SlicerSynthReg.volume.transforms import write_transform
-from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
 from SlicerSynthReg.weights.registry import Card
 
@@ -70,7 +67,7 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
     alignment = dataclasses.replace(alignment, warnings=before + alignment.warnings)
     watch.seconds.update(alignment.seconds)
     watch.stage("writing", 0.86)
-    moved = _moved(inputs, alignment.transform)
+    moved = moved_by(alignment.transform, inputs.fixed.grid, inputs.moving, inputs.moving_labels)
     with ThreadPoolExecutor(2) as beside:  # drawing and compressing leave the processor to what is computed meanwhile
         drawn = beside.submit(_picture, inputs, moved)
         written = beside.submit(_write_images, moved, workspace)
@@ -87,26 +84,6 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
     (workspace / "registration.json").write_text(record.to_json(), encoding="utf-8")
     outputs |= {"picture": "picture.png", "page": "report.html", "record": "registration.json"}
     return TaskOutcome(outputs, dataclasses.asdict(record), list(alignment.warnings))
-
-
-@dataclass(frozen=True, eq=False)
-class Moved:
-    """What the transform made, on the fixed grid. before: the moving image by its header alone; dense: the transform
-    at every fixed voxel."""
-
-    image: Volume
-    before: Volume
-    labels: Volume | None
-    jacobian: Volume
-    dense: Displacement
-
-
-def _moved(inputs: Inputs, forward: Transform) -> Moved:
-    grid = inputs.fixed.grid
-    dense = forward.on(grid)
-    labels = None if inputs.moving_labels is None else moved_labels(inputs.moving_labels, grid, dense)
-    moving = inputs.moving
-    return Moved(moving.resampled(grid, dense), moving.resampled(grid), labels, jacobian_map(dense, grid), dense)
 
 
 def _in_health(inputs: Inputs, parameters: RegisterParameters, device: str, progress: Progress) -> InHealth:
@@ -143,12 +120,6 @@ def _write_transforms(inputs: Inputs, forward: Transform, folder: Path) -> dict[
         outputs["moved_landmarks"] = "moved_landmarks.csv"
         write_landmarks(there, folder / outputs["moved_landmarks"])
     return outputs
-
-
-def moved_labels(labels: Volume, grid: Grid, transform: Transform | None) -> Volume:
-    """Labels on `grid` by the vote of their neighbours."""
-    moved = resample_labels(labels.data[0], labels.grid, grid, transform)
-    return Volume(moved[None], grid, "labels", labels.name)
 
 
 def _measured(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 import typer
-from scipy.ndimage import binary_fill_holes, label
+from scipy.ndimage import binary_fill_holes
 from torch.nn import functional as F
 
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
+from SlicerSynthReg.space.pieces import largest_piece
 from SlicerSynthReg.space.smoothing import gaussian
 from SlicerSynthReg.space.transform import resample
 from SlicerSynthReg.synth.healthy_scan import WHITE_T1, ScannedHead
@@ -64,8 +64,9 @@ def scanned_head(volume: Volume, lesion: Volume | None, brains: SynthMorph, devi
         raise typer.BadParameter(
             "Found a network that tells no structures apart, expected one such as synthmorph-brains."
         )
-    brain = _largest(torch.isin(seen.argmax(0).cpu(), _numbers(BRAIN)), volume.name)
-    structure = seen.argmax(0).cpu() * brain
+    likeliest = seen.argmax(0).cpu()
+    brain = _brain(torch.isin(likeliest, _numbers(BRAIN)), volume.name)
+    structure = likeliest * brain
     labels, inside = (_in_millimetres(one, image.shape) for one in (structure, brain))
     white = image[labels == _numbers(("white matter",))].median()
     smooth = gaussian(image[None, None], 0.5 * (BLOCK - 1))[0, 0] * (WHITE_T1 / white)
@@ -85,17 +86,16 @@ def _numbers(names: tuple[str, ...]) -> torch.Tensor:
     return torch.tensor([list(ANATOMY).index(name) for name in names])
 
 
-def _largest(brain: torch.Tensor, name: str) -> torch.Tensor:
+def _brain(where: torch.Tensor, name: str) -> torch.Tensor:
     """(I, J, K) bool: the largest piece of a brain (bool, 2 mm), and what it encloses."""
-    pieces, count = label(brain.numpy())
-    sizes = np.bincount(pieces.flat)[1:] if count else np.zeros(1)
-    litres = sizes.max() * BLOCK**3 / 1e6
+    piece = largest_piece(where)
+    litres = int(piece.sum()) * BLOCK**3 / 1e6
     if not LITRES[0] <= litres <= LITRES[1]:
         raise VolumeError(
             f"Found {litres:.1f} litres of brain in {name or 'a scan'}, expected {LITRES[0]} to {LITRES[1]}. Leave out "
             "what is not a T1 of a whole head."
         )
-    return torch.from_numpy(binary_fill_holes(pieces == sizes.argmax() + 1))
+    return torch.from_numpy(binary_fill_holes(piece.numpy()))
 
 
 def _in_millimetres(values: torch.Tensor, shape: torch.Size) -> torch.Tensor:

@@ -134,7 +134,7 @@ def _tissues(maps: LabelMaps | None, labels: int) -> torch.Tensor:
 @training
 def topology(
     labels: Optional[Path] = typer.Option(None, help="Folder of whole-head label maps; none: random shapes."),
-    features: str = typer.Option("synthmorph-brains", help="Model whose encoder describes; '' compares intensities."),
+    features: str = typer.Option("synthmorph-brains", help="Model whose encoder describes; '': intensities alone."),
     dims: int = typer.Option(3, min=2, max=3, help="2: axial slices; 3: volumes."),
     held_out: int = typer.Option(2, help="So many label maps, the last by name, are for validation only."),
     cache: Optional[Path] = typer.Option(None, help="File that keeps the maps as read, for a start in seconds."),
@@ -145,8 +145,8 @@ def topology(
         describe = description(features, device)
     except WeightsError as error:
         raise typer.BadParameter(str(error)) from error
-    channels, start = describe(torch.zeros(1, 1, 16, 16, device=device)).shape[1], -1.0 if features else -5.0
-    config = TopologyTaskConfig(TopologyConfig(dims, channels, features, start))
+    channels = describe(torch.zeros(1, 1, 16, 16, device=device)).shape[1]
+    config = TopologyTaskConfig(TopologyConfig.comparing(channels, dims, features))
     return TopologyTask(config, label_maps(labels, held_out, cache) if labels else None, describe, held_out, device)
 
 
@@ -169,6 +169,6 @@ def trained_topology(folder: Path, features: str) -> Topology:
     """The best averaged weights of a training; how many dimensions and channels it had is read from their shapes."""
     state = best_weights(folder)
     dims, channels = state["net.head.weight"].dim() - 2, len(state["log_variance"])
-    model = Topology(TopologyConfig(dims, channels, features))
+    model = Topology(TopologyConfig.comparing(channels, dims, features))
     model.load_state_dict(state)
     return model.eval()

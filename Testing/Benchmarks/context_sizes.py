@@ -23,6 +23,7 @@ from SlicerSynthReg.methods.neuralizer.model import Encoded, Neuralizer, Neurali
 from SlicerSynthReg.synth.question import QuestionConfig, Source
 from SlicerSynthReg.synth.slices import SliceConfig
 from SlicerSynthReg.synth.tasks import TASKS, Question
+from SlicerSynthReg.synth.tissues import ANATOMY, RIGHT_TO_LEFT
 from SlicerSynthReg.train.context import score
 from SlicerSynthReg.train.labelmaps import load_label_maps
 from SlicerSynthReg.train.neuralizer import MARGIN, config_of
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["neuralizer-brains"], help="names, or folders of trainings")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument("--structures", nargs="+", default=[], choices=list(ANATOMY), help="masks are of these alone")
     parser.add_argument("--questions", type=int, default=8, help="of each task")
     parser.add_argument("--side", type=int, default=96)
     parser.add_argument("--baseline-seconds", type=float, default=20.0, help="training of each U-Net; 0: none")
@@ -86,7 +88,9 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     maps = load_label_maps(sorted(given.labels.glob("*.nii*")))
     brain = torch.tensor([value in maps.anatomy or value == 24 for value in maps.values])
-    source = Source(maps.people(0, MARGIN)[0], maps.looks, brain)
+    asked = {number for name in given.structures for number in ANATOMY[name]}
+    hidden = [n for n, value in enumerate(maps.values) if asked and RIGHT_TO_LEFT.get(value, value) not in asked]
+    source = Source(maps.people(0, MARGIN)[0], maps.looks, brain, hidden)
     models = {Path(name).name: loaded(name) for name in given.models}
     rows = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else []
     done = {(row["task"], row["examples"]) for row in rows}

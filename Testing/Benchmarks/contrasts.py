@@ -26,7 +26,8 @@ from SlicerSynthReg.synth.deform import DeformConfig
 from SlicerSynthReg.synth.pair import ViewConfig, draw_view, make_view
 from SlicerSynthReg.tasks.alignment import AlignmentConfig, align
 from SlicerSynthReg.tasks.model import DEFAULT_MODEL
-from SlicerSynthReg.tasks.register import SCORED_VOXELS, SPACING_MM, moved_labels
+from SlicerSynthReg.tasks.moving import moved_labels
+from SlicerSynthReg.tasks.register import SCORED_VOXELS, SPACING_MM
 from SlicerSynthReg.train.labelmaps import LabelMaps, load_label_maps
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.weights.registry import read_card

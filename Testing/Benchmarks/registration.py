@@ -95,16 +95,16 @@ def further_arguments(method: str, ours: str) -> list[str]:
     return ["--synthreg", ours] if method == "ants-features" else []
 
 
-def command(method: str, pair: Pair, peer_python: str, ours: str, folder: Path) -> tuple[list[str], Path]:
+def command(method: str, pair: Pair, given: argparse.Namespace, folder: Path) -> tuple[list[str], Path]:
     """Command line of `method` for `pair`, and the label file it is to write in `folder`."""
     images = ["--fixed", str(pair.fixed), "--moving", str(pair.moving)]
     moved = folder / "moved_labels.nii.gz"
-    if method == OURS:
-        scans = [str(pair.fixed), str(pair.moving)]
-        return [ours, "register", *scans, "--moving-labels", str(pair.moving_labels), "--out", str(folder)], moved
+    if method.startswith(OURS):
+        ours = [given.ours, "register", str(pair.fixed), str(pair.moving), "--moving-labels", str(pair.moving_labels)]
+        return [*ours, "--out", str(folder), *given.options], moved
     script = Path(__file__).parent / "peers" / PEERS[method]
     labels = ["--labels", str(pair.moving_labels), "--out", str(moved)]
-    return [peer_python, str(script), *images, *labels, *further_arguments(method, ours)], moved
+    return [given.peer_python, str(script), *images, *labels, *further_arguments(method, given.ours)], moved
 
 
 @dataclass(frozen=True)
@@ -144,14 +144,14 @@ def measured_process(arguments: Sequence[str], threads: int, log: Path) -> Ended
     )
 
 
-def measure(method: str, pair: Pair, peer_python: str, ours: str, threads: int) -> Result:
+def measure(method: str, pair: Pair, given: argparse.Namespace) -> Result:
     """Register `pair` by `method` in a process of its own and score the labels it writes."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        arguments, moved = command(method, pair, peer_python, ours, folder)
+        arguments, moved = command(method, pair, given, folder)
         log = folder / "log.txt"
         load_before = os.getloadavg()[0]
-        ended = measured_process(arguments, threads, log)
+        ended = measured_process(arguments, given.threads, log)
         if ended.code != 0 or not moved.exists():
             tail = log.read_text(errors="replace")[-1500:]
             raise PeerFailed(f"{method} on {pair.name}: exit code {ended.code}, labels {moved.exists()}.\n{tail}")
@@ -165,7 +165,7 @@ def measure(method: str, pair: Pair, peer_python: str, ours: str, threads: int) 
         seconds=ended.seconds,
         cpu_seconds=ended.cpu_seconds,
         peak_mb=ended.peak_mb,
-        threads=threads,
+        threads=given.threads,
         load_before=load_before,
     )
 
@@ -192,7 +192,7 @@ def chosen_pairs(kinds: Sequence[str], per_kind: int, derived: Path) -> list[Pai
 def parsed_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--methods", nargs="+", choices=(OURS, *PEERS), default=[OURS, *USUAL])
+    parser.add_argument("--methods", nargs="+", default=[OURS, *USUAL], help=f"{OURS}, {OURS}-NAME, {', '.join(PEERS)}")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--pairs", type=int, default=100, help="at most this many pairs of each kind")
     parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has the peers")
@@ -200,6 +200,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, default=Path("registration-benchmark.json"), help="results, kept")
     parser.add_argument("--fresh", action="store_true", help="measure kept peers again")
+    parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="of our command, last")
     return parser.parse_args()
 
 
@@ -208,14 +209,14 @@ def main() -> None:
     given, console = parsed_arguments(), Console()
     pairs = chosen_pairs(given.kinds, given.pairs, given.json.resolve().parent / "benchmark-derived")
     results = {(r.method, r.pair): r for r in read_results(given.json)}
-    kept = set() if given.fresh else {key for key in results if key[0] != OURS}
+    kept = set() if given.fresh else {key for key in results if not key[0].startswith(OURS)}
     for turn, pair in enumerate(pairs):
         first = turn % len(given.methods)
         for method in [*given.methods[first:], *given.methods[:first]]:
             if (method, pair.name) in kept and results[method, pair.name].threads == given.threads:
                 continue
             try:
-                result = measure(method, pair, given.peer_python, given.ours, given.threads)
+                result = measure(method, pair, given)
             except (PeerFailed, OSError, ValueError) as error:
                 results.pop((method, pair.name), None)
                 console.print(f"failed: {error}", style="red", markup=False)

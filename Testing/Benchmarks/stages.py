@@ -26,7 +26,8 @@ from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.tasks.alignment import AlignmentConfig, align
 from SlicerSynthReg.tasks.deforming import DeformingConfig
 from SlicerSynthReg.tasks.model import DEFAULT_MODEL
-from SlicerSynthReg.tasks.register import SCORED_VOXELS, SPACING_MM, moved_labels
+from SlicerSynthReg.tasks.moving import moved_labels
+from SlicerSynthReg.tasks.register import SCORED_VOXELS, SPACING_MM
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.weights.registry import read_card
 

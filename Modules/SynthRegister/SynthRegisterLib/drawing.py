@@ -9,7 +9,7 @@ _EDITOR = "SegmentEditor"
 """The module, and the tag of the node that says what it edits."""
 
 
-def new_mask(image: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode:
+def _new_mask(image: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode:
     """One empty segment that lies where the image lies."""
     name = _("Mask of {image}").format(image=image.GetName())
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", slicer.mrmlScene.GenerateUniqueName(name))
@@ -20,8 +20,11 @@ def new_mask(image: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentatio
     return node
 
 
-def edit(mask: slicer.vtkMRMLSegmentationNode, image: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Open the Segment Editor on it."""
+def edit(
+    chosen: slicer.vtkMRMLDisplayableNode | None, image: slicer.vtkMRMLScalarVolumeNode
+) -> slicer.vtkMRMLSegmentationNode:
+    """Open the Segment Editor on the mask that is chosen, where it is a segmentation, else on a new one; returns it."""
+    mask = chosen if chosen is not None and chosen.IsA("vtkMRMLSegmentationNode") else _new_mask(image)
     editor = slicer.mrmlScene.GetSingletonNode(_EDITOR, "vtkMRMLSegmentEditorNode")
     if editor is None:
         editor = slicer.vtkMRMLSegmentEditorNode()
@@ -30,3 +33,4 @@ def edit(mask: slicer.vtkMRMLSegmentationNode, image: slicer.vtkMRMLScalarVolume
     editor.SetAndObserveSegmentationNode(mask)
     editor.SetAndObserveSourceVolumeNode(image)
     slicer.util.selectModule(_EDITOR)
+    return mask

@@ -66,15 +66,7 @@ class Encoded:
             return parts[0]
         shares = [count / sum(counts) for count in counts]
         blocks = zip(*(part.means for part in parts))
-        return Encoded(tuple(_added([s * m for s, m in zip(shares, ms)]) for ms in blocks), parts[0].shape)
-
-
-def _added(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Their sum, in their own memory layout."""
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
+        return Encoded(tuple(sum(s * m for s, m in zip(shares, ms)) for ms in blocks), parts[0].shape)
 
 
 class Neuralizer(nn.Module):

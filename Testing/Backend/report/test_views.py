@@ -14,6 +14,7 @@ from SlicerSynthReg.report.views import (
     foreground,
     framing,
     otsu,
+    thinned,
     tilt_degrees,
     to_pixels,
     window,
@@ -55,6 +56,21 @@ def test_permuted_and_flipped_axes_come_out_as_ras_with_their_spacing():
     assert shown[0, 3, 1] == values[0, 0, 2, 3]
     assert display_spacing(volume.grid).tolist() == [2, 3, 5]
     assert tilt_degrees(volume.grid) == pytest.approx(0, abs=1e-5)
+
+
+def test_what_is_thinned_stays_where_it_was():
+    """Values are their own places in the world, on an oblique, left-handed grid."""
+    affine = np.array([[-0.8, 0.1, 0, 5.0], [0.1, 0.9, 0.2, -3.0], [0, -0.2, 2.0, 7.0], [0, 0, 0, 1]])
+    grid = Grid((20, 17, 9), affine)
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), -1).reshape(-1, 3)
+    world = grid.index_to_world(index).T.reshape(3, *grid.shape)
+    small = thinned(Volume(torch.from_numpy(world).float(), grid), 500)
+    assert small.grid.shape == (10, 9, 5)
+    index = small.data.flatten(1).T.double().numpy()
+    own = np.stack(np.meshgrid(*(np.arange(n) for n in small.grid.shape), indexing="ij"), -1).reshape(-1, 3)
+    assert np.allclose(index, small.grid.index_to_world(own), atol=1e-5)
+    same = Volume(torch.zeros(1, 20, 17, 9), grid)
+    assert thinned(same, 20 * 17 * 9) is same
 
 
 def test_tilt():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,14 +11,14 @@ from torch.nn import functional as F
 from SlicerSynthReg.evaluate.auc import area_over_cases, auc
 from SlicerSynthReg.methods.topology.baselines import li_wyatt, log_jacobian_squared
 from SlicerSynthReg.methods.topology.control import ControlGroup
-from SlicerSynthReg.methods.topology.model import Explained, Semantic, Topology, TopologyConfig, halved, moved
+from SlicerSynthReg.methods.topology.model import Explained, Semantic, Topology, TopologyConfig, halved, moved, smoothed
 from SlicerSynthReg.nets.extractor import Extractor, ExtractorConfig
 from SlicerSynthReg.nets.unet import UNetConfig
 
 
 def a_model(dims: int = 3, channels: int = 1) -> Topology:
     torch.manual_seed(0)
-    return Topology(TopologyConfig(dims, channels, "", widths=(4, 8, 8)))
+    return Topology(replace(TopologyConfig.comparing(channels, dims), widths=(4, 8, 8)))
 
 
 def smooth(shape: tuple[int, ...], seed: int) -> torch.Tensor:
@@ -41,6 +42,29 @@ def test_unlikelihood_is_a_gaussians_by_hand():
     by_hand = [0.5 * (1 / math.e + 1 + math.log(2 * math.pi)), 0.5 * (4 * math.e - 1 + math.log(2 * math.pi))]
     found = model.unlikelihood(f_i, f_j, torch.zeros(1, 2, 1, 1))
     assert float(found) == pytest.approx(sum(by_hand) / 2, rel=1e-5)
+
+
+def test_intensities_count_as_much_as_all_features_together():
+    """Differences of 1 in three features, and of 1 in the intensities, add the same."""
+    model = Topology(replace(TopologyConfig.comparing(4, 2, "some"), widths=(4, 8)))
+    model.log_variance.data.zero_()
+    nothing, u = torch.zeros(1, 4, 1, 1), torch.zeros(1, 2, 1, 1)
+    far = torch.eye(4).view(4, 4, 1, 1)
+    added = [
+        float(model.unlikelihood(nothing, j, u) - model.unlikelihood(nothing, nothing, u))
+        for j in (far[:3].sum(0)[None], far[3:])
+    ]
+    assert added == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_score_is_read_over_its_neighbourhood_and_none_is_lost(dims):
+    score = torch.zeros(2, *(15,) * dims)
+    score[(0, *(7,) * dims)] = 1.0
+    read = smoothed(score, 1.0)
+    assert read.shape == score.shape and float(read[0].sum()) == pytest.approx(1.0, rel=1e-4) and not read[1].any()
+    beside = float(read[(0, 8, *(7,) * (dims - 1))] / read[(0, *(7,) * dims)])
+    assert beside == pytest.approx(math.exp(-0.5), rel=1e-4)
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -70,7 +94,8 @@ def test_the_second_direction_is_carried_along_the_first_ones_warp(dims):
                 return Explained(u, torch.full((1, *half), 10.0), torch.zeros(1, *half))
             return Explained(0 * u, back, torch.zeros(1, *half))
 
-    found = Told(TopologyConfig(dims, 1, "", widths=(4, 8))).explain_both(i, j, halved)
+    config = replace(TopologyConfig.comparing(1, dims), widths=(4, 8), sd_vox=0.0)
+    found = Told(config).explain_both(i, j, halved)
     assert torch.allclose(found.score[:, :-1], 10 + back[:, 1:], atol=1e-4)
     assert torch.equal(found.u, u)
 
@@ -144,7 +169,8 @@ def test_semantic_channels_are_halved_and_of_mean_square_one():
     extractor = Extractor(ExtractorConfig(UNetConfig(1, 4, (4, 6, 8)), (1, 2)))
     for shape in ((20, 24, 18), (20, 24)):
         described = Semantic(extractor, 2)(smooth(shape, 0))
-        assert described.shape == (1, 14, *(n // 2 for n in shape))
+        assert described.shape == (1, 15, *(n // 2 for n in shape))
+        assert torch.equal(described[:, 14:], halved(smooth(shape, 0)))
         assert float(described[:, :6].square().mean()) == pytest.approx(1.0, rel=1e-3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from SlicerSynthReg.evaluate.auc import auc
 from SlicerSynthReg.methods.topology.model import Topology, TopologyConfig
 from SlicerSynthReg.request import Request, RequestError, Result
 from SlicerSynthReg.run import run
@@ -18,14 +20,14 @@ from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.transforms import write_transform
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
-from SlicerSynthReg.weights.registry import Card, save_model
+from SlicerSynthReg.weights.registry import Card, available, save_model
 
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch) -> None:
     """A model at birth: nothing moves, and what scores is the difference of intensities."""
     torch.manual_seed(0)
-    config = TopologyConfig(3, 1, "", log_variance=-6.0, widths=(4, 8))
+    config = replace(TopologyConfig.comparing(1), log_variance=(-6.0,), widths=(4, 8))
     said = dict.fromkeys(("licence", "training_data", "intended_use", "limits", "modalities", "trained_with"), "-")
     card = Card("topology-test", "Topology", config.to_card(), "", spacing_mm=2.0, **said)
     save_model(card, Topology(config).state_dict(), tmp_path / "weights")
@@ -42,12 +44,12 @@ def a_grid() -> Grid:
 
 
 def a_body(grid: Grid, lesion: bool = False, shift_mm: float = 0.0, dim: float = 0.0) -> Volume:
-    """A ball of 22 mm with a gradient, and perhaps a dark ball of 6 mm at (8, 0, 0)."""
+    """A ball of 22 mm with a gradient, and perhaps a dark ball of 8 mm at (8, 0, 0)."""
     index = torch.stack(torch.meshgrid(*(torch.arange(n) for n in grid.shape), indexing="ij")).flatten(1).T
     points = grid.index_to_world(index.double().numpy()) - np.array([shift_mm, 0, 0])
     values = (np.linalg.norm(points, axis=1) < 22) * (100 + points[:, 1] - dim * (points[:, 2] > 5))
     if lesion:
-        values[np.linalg.norm(points - np.array([8, 0, 0]), axis=1) < 6] = 20
+        values[np.linalg.norm(points - np.array([8, 0, 0]), axis=1) < 8] = 20
     return Volume(torch.from_numpy(values).float().view(1, *grid.shape), grid)
 
 
@@ -67,6 +69,23 @@ def test_what_has_appeared_is_marked_where_it_lies_on_the_fixed_grid(installed, 
     centre = a_grid.index_to_world(marked).mean(0)
     assert np.linalg.norm(centre - [8, 0, 0]) < 2.5
     assert result.report["map"] == "changes" and 0.1 < result.report["marked_ml"] < 3
+
+
+@pytest.mark.skipif("topology-brains" not in available(), reason="topology-brains is not installed")
+def test_the_shipped_model_tells_what_has_appeared_better_than_stretching_does(a_grid, tmp_path):
+    """In a body unlike any that it was trained on, seen from 2 mm beside."""
+    write_volume(a_body(a_grid, lesion=True), tmp_path / "fixed.nii.gz")
+    write_volume(a_body(a_grid, shift_mm=2.0), tmp_path / "moving.nii.gz")
+    inputs = {name: str(tmp_path / f"{name}.nii.gz") for name in ("fixed", "moving")}
+    result = run(Request("topology", inputs, str(tmp_path / "out"), {"device": "cpu"}))
+    assert result.report["model"] == "topology-brains"
+    healthy = a_body(a_grid).data[0].numpy()
+    there, body = a_body(a_grid, lesion=True).data[0].numpy() < healthy, healthy > 0
+    areas = {
+        name: auc(read_volume(result.outputs[name], allow_degenerate=True).data[0].numpy(), there, body)
+        for name in ("changes", "stretching")
+    }
+    assert areas["changes"] > 0.95 > areas["stretching"] + 0.2, areas
 
 
 def test_an_affine_that_aligns_is_used(installed, a_grid, tmp_path):

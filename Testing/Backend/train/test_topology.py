@@ -19,7 +19,7 @@ from .test_command import a_folder_of_maps, asked, trained  # noqa: F401
 
 def a_task(dims: int = 3, maps=None) -> TopologyTask:
     torch.manual_seed(0)
-    model = TopologyConfig(dims, 1, "", log_variance=-5.0, widths=(4, 8, 8))
+    model = replace(TopologyConfig.comparing(1, dims), widths=(4, 8, 8))
     return TopologyTask(TopologyTaskConfig(model, replace(SMALL_PAIRS, shape=(24, 24, 24)), slices=3, unseen=3), maps)
 
 
@@ -98,14 +98,14 @@ def test_both_dimensions_and_both_descriptions_are_options(trained: list[tuple[T
     code, said = asked("topology", "--out", tmp_path, "--features", "", "--dims", 2)
     assert code == 0, said
     task = trained[-1][0]
-    assert isinstance(task, TopologyTask) and task.config.model.dims == 2 and task.config.model.channels == 1
+    assert isinstance(task, TopologyTask) and task.config.model.dims == 2 and task.config.model.channels == (1,)
     code, said = asked("topology", "--out", tmp_path, "--features", "no-such-model")
     assert code != 0 and "no-such-model" in said
     if "synthmorph-brains" in available():
         assert asked("topology", "--out", tmp_path)[0] == 0
         task = trained[-1][0]
         seen = task.describe(torch.rand(1, 1, 24, 20, 16))
-        assert seen.shape == (1, task.config.model.channels, 12, 10, 8)
+        assert seen.shape == (1, sum(task.config.model.channels), 12, 10, 8)
 
 
 def test_people_differ_in_shape_and_look_alike(four_heads):
@@ -124,10 +124,10 @@ def test_people_differ_in_shape_and_look_alike(four_heads):
 
 def test_a_training_ships(tmp_path, a_provenance):  # noqa: F811
     for dims in (2, 3):
-        task = TopologyTask(TopologyTaskConfig(TopologyConfig(dims, 5, "some")), None)
+        task = TopologyTask(TopologyTaskConfig(TopologyConfig.comparing(5, dims, "some")), None)
         torch.save({"model": task.model.state_dict(), "step": 1, "scores": {}}, tmp_path / "best.pt")
         words = ("--training", tmp_path, "--provenance", a_provenance, "--to", tmp_path / "w", "--features", "some")
         code, said = asked("ship-topology", "one", *words)
         assert code == 0, said
         card = read_card("one", tmp_path / "w")
-        assert TopologyConfig.from_card(card.architecture) == TopologyConfig(dims, 5, "some")
+        assert TopologyConfig.from_card(card.architecture) == TopologyConfig.comparing(5, dims, "some")

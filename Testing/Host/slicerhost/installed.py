@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 import tempfile
@@ -14,9 +15,13 @@ _VARIABLE = "SLICERHOST_MODULES"
 
 
 def module_folder() -> Path:
-    """`qt-scripted-modules` of an installation made once for each process, or of the one that the environment names."""
+    """`qt-scripted-modules` of an installation made once for each process, or of the one that the environment names.
+
+    With bytecode, which Slicer's build makes too.
+    """
     if _VARIABLE not in os.environ:
         os.environ[_VARIABLE] = str(install(ROOT, Path(tempfile.mkdtemp(prefix="slicerhost-tree-"))))
+        compileall.compile_dir(os.environ[_VARIABLE], quiet=1)
     return Path(os.environ[_VARIABLE])
 
 

@@ -1,14 +1,15 @@
 """How long the event loop stands still: what a user feels as a frozen window.
 
 A timer ticks every few milliseconds; a gap between two ticks is time in which no click, no redraw and no other timer
-was served. The time that the system gave this thread's core to others meanwhile (Linux tells it) is taken off, so
-that a busy machine does not fail a test; a gap left is this process's own. A second thread notes where the main one
-is during it.
+was served. The time that the system gave this thread's core to others meanwhile, or that the machine beneath a
+virtual one took it away (Linux tells both), is taken off, so that a busy machine does not fail a test; a gap left is
+this process's own. A second thread notes where the main one is during it.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 import time
@@ -25,7 +26,8 @@ _SAMPLE_S = 0.01
 
 @dataclass
 class Stall:
-    """The longest gap so far, in milliseconds without waiting for a core; where the main thread was in its midst."""
+    """The longest gap so far, in milliseconds without those in which there was no core, whether other processes had it
+    or the machine beneath a virtual one took it away; where the main thread was in its midst."""
 
     longest_ms: float = 0.0
     where: str = ""
@@ -39,6 +41,16 @@ def _waited_ms() -> float:
     """Milliseconds that this thread was ready to run and had no core."""
     schedule = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
     return int(schedule.read_text().split()[1]) / 1e6 if schedule.exists() else 0.0
+
+
+def _stolen_ms() -> tuple[int, float]:
+    """The core that this thread runs on, and the milliseconds that the machine beneath has taken from that core."""
+    place, cores = Path(f"/proc/self/task/{threading.get_native_id()}/stat"), Path("/proc/stat")
+    if not place.exists():
+        return 0, 0.0
+    core = int(place.read_text().rpartition(")")[2].split()[36])
+    line = next((line for line in cores.read_text().splitlines() if line.startswith(f"cpu{core} ")), "")
+    return core, int(line.split()[8]) * 1e3 / os.sysconf("SC_CLK_TCK") if line else 0.0
 
 
 def _where(thread: int) -> str:
@@ -65,17 +77,21 @@ def stall_meter() -> Iterator[Stall]:
     stall = Stall()
     main = threading.get_ident()
     last = [time.perf_counter() * 1e3, _waited_ms()]
+    before = [_stolen_ms()]
     samples: list[tuple[float, str]] = []
     done = threading.Event()
 
     def close_gap() -> None:
         now, waited = time.perf_counter() * 1e3, _waited_ms()
-        gap = now - last[0] - (waited - last[1])
+        (core, stolen), (same, taken) = _stolen_ms(), before[0]
+        withheld = max(waited - last[1], stolen - taken if core == same else 0.0)  # one may contain the other
+        gap = now - last[0] - withheld
         if gap > stall.longest_ms:
             stall.longest_ms = gap
             inside = [place for moment, place in samples if moment > last[0]]
             stall.where = inside[len(inside) // 2] if inside else ""
         last[:] = now, waited
+        before[0] = core, stolen
         samples.clear()
         stall.ticks += 1
 

@@ -1,5 +1,7 @@
-"""A worker that answers a pair of nodes, and every frame of a sequence, with a known map, as slowly or badly as
-SYNTHREG_TEST_MANNER says. Started in the place of SynthRegLib.scene_worker, with the repository in PYTHONPATH."""
+"""A worker that answers a pair of nodes with a known map (manner "still": with none), every frame of a sequence with
+a shift, and looks for changes as the backend does, as slowly or badly as SYNTHREG_TEST_MANNER says.
+
+Started in the place of SynthRegLib.scene_worker, with the repository in PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ import numpy as np
 from SynthRegLib.scene_worker import nodes_spec, tasks_on_nodes
 
 from SlicerSynthReg.request import Progress, Request, TaskOutcome
+from SlicerSynthReg.space.transform import Affine
 from SlicerSynthReg.worker import main
 from Testing.Slicer.answers import answering, known_map
 
@@ -38,7 +41,8 @@ def misbehave(progress: Progress) -> None:
 
 def register(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
     misbehave(progress)
-    outcome = answering(known_map())(request, workspace, progress)
+    still = os.environ.get("SYNTHREG_TEST_MANNER") == "still"
+    outcome = answering(Affine(np.eye(4)) if still else known_map())(request, workspace, progress)
     measured = {"folding_share": 0.0, "similarity_after": 0.7, "stages": {"affine": 2.0, "refinement": 5.0}}
     if request.parameters["affine_only"]:
         measured = {**measured, "similarity_after": 0.4, "stages": {"affine": 2.0}}
@@ -47,7 +51,6 @@ def register(request: Request, workspace: Path, progress: Progress) -> TaskOutco
 
 def register_sequence(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
     """The backend's own task, in which each frame's registration finds the shift of 2 mm a frame along +R."""
-    from SlicerSynthReg.space.transform import Affine
     from SlicerSynthReg.tasks import sequence
     from SlicerSynthReg.tasks.alignment import Alignment
 
@@ -61,6 +64,13 @@ def register_sequence(request: Request, workspace: Path, progress: Progress) -> 
     return sequence.sequence_task(request, workspace, progress)
 
 
+def topology(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
+    from SlicerSynthReg.tasks.topology import topology_task
+
+    misbehave(progress)
+    return topology_task(request, workspace, progress)
+
+
 if __name__ == "__main__":
-    known = {"register": register, "sequence": register_sequence}
+    known = {"register": register, "sequence": register_sequence, "topology": topology}
     main({**tasks_on_nodes(), **{f"{name}_nodes": nodes_spec(name, task) for name, task in known.items()}})

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import torch
+
+from SlicerSynthReg.space.pieces import largest_piece
+
+
+def test_the_larger_of_two_pieces_that_touch_at_an_edge_only_is_left():
+    where = torch.zeros(6, 6, 6, dtype=torch.bool)
+    where[0:2, 0:2, 0:2] = True
+    where[2:5, 2:5, 0:2] = True
+    left = largest_piece(where)
+    assert left.dtype == torch.bool and int(left.sum()) == 18 and bool(left[2:5, 2:5, 0:2].all())
+
+
+def test_of_nothing_nothing_is_left():
+    assert not largest_piece(torch.zeros(3, 4, 5, dtype=torch.bool)).any()
