@@ -99,3 +99,36 @@ def test_a_file_that_cannot_be_imported_fails(tmp_path: Path, broken: str) -> No
     told = outcome(tmp_path, broken)
     assert "1 failed" in told
     assert "No module named 'nowhere'" in told
+
+
+@pytest.mark.parametrize(("runs_that_stand_still", "ends"), [(2, "1 passed"), (3, "1 failed")])
+def test_a_window_that_stood_still_is_tried_three_times(tmp_path: Path, runs_that_stand_still: int, ends: str) -> None:
+    told = outcome(
+        tmp_path,
+        f"""
+import pathlib
+from slicerhost.process import StoodStill
+def test_it():
+    runs = pathlib.Path({str(tmp_path)!r}, "runs")
+    runs.open("a").write("x")
+    if len(runs.read_text()) <= {runs_that_stand_still}:
+        raise StoodStill("for 300 ms")
+""",
+    )
+    assert ends in told
+    assert "test_it.py::test_it runs again" in told and "for 300 ms" in told
+    assert (tmp_path / "runs").read_text() == "xxx"
+
+
+def test_any_other_fault_fails_at_once(tmp_path: Path) -> None:
+    told = outcome(
+        tmp_path,
+        f"""
+import pathlib
+def test_it():
+    pathlib.Path({str(tmp_path)!r}, "runs").open("a").write("x")
+    assert False
+""",
+    )
+    assert "1 failed" in told
+    assert (tmp_path / "runs").read_text() == "x"

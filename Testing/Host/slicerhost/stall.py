@@ -2,8 +2,10 @@
 
 A timer ticks every few milliseconds; a gap between two ticks is time in which no click, no redraw and no other timer
 was served. The time that the system gave this thread's core to others meanwhile, or that the machine beneath a
-virtual one took it away (Linux tells both), is taken off, so that a busy machine does not fail a test; a gap left is
-this process's own. A second thread notes where the main one is during it.
+virtual one took it away (Linux tells both), is taken off, so that a busy machine does not fail a test. What a machine
+withholds without telling (a page to be read again, a halt of the whole machine) is left in the gap; as it comes once
+and what our own code does comes each time, the runner of the tests (`process`) runs a test anew that ended in
+`StoodStill`. A second thread notes where the main one is during a gap.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from pathlib import Path
 
 from PySide6 import QtCore
 
+from slicerhost.process import StoodStill
+
 _TICK_MS = 2
 _SAMPLE_S = 0.01
 
@@ -32,6 +36,11 @@ class Stall:
     longest_ms: float = 0.0
     where: str = ""
     ticks: int = 0
+
+    def assert_below(self, limit_ms: float) -> None:
+        """Raises StoodStill."""
+        if self.longest_ms >= limit_ms:
+            raise StoodStill(f"{self}\nallowed: {limit_ms:.0f} ms")
 
     def __str__(self) -> str:
         return f"the event loop stood still for {self.longest_ms:.0f} ms ({self.ticks} ticks)\n{self.where}"

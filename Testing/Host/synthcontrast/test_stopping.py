@@ -42,7 +42,8 @@ def test_cancel_ends_the_whole_tree_and_leaves_nothing(slow):
         slow.click("applyButton")
         slow.wait_until(lambda: all(gone(one) for one in family), CANCEL_S, "the worker's tree to end")
         slow.wait_until(lambda: is_idle(slow), 5)
-    assert time.monotonic() - begun < CANCEL_S and stall.longest_ms < BLOCK_MS, stall
+    assert time.monotonic() - begun < CANCEL_S
+    stall.assert_below(BLOCK_MS)
     assert slow.text("statusLabel") == "Cancelled. Scene and disk are as before."
     assert (node_ids(), folders()) == before
 

@@ -90,7 +90,7 @@ def test_the_chosen_result_is_exported_by_one_button(panel, two, tmp_path):
         panel.click("exportButton")
         assert panel.text("applyButton") == "Cancel"
         panel.wait_until(lambda: is_idle(panel), 60)
-    assert stall.longest_ms < BLOCK_MS, stall
+    stall.assert_below(BLOCK_MS)
     assert panel.text("statusLabel") == "Exported forward and inverse to the folder moving to fixed_1."
     assert folders() == before
     transform = sitk.ReadTransform(str(tmp_path / "moving to fixed_1" / "forward.h5"))
