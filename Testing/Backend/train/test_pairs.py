@@ -88,6 +88,20 @@ def test_one_person_is_one_when_asked_and_when_the_warp_must_be_known():
     assert people_of(SMALL_PAIRS, Recipe(), 0, count=1) == [1, 1]
 
 
+def test_coarse_pairs_show_the_same_millimetres(seeded, four_heads):
+    """As much of the head in an eighth of the voxels, and warps as long."""
+    fine = replace(PairConfig(), shape=(64, 64, 64))
+    coarse = replace(fine.coarse(), shape=(32, 32, 32))
+    people, found = four_heads.people(0, margin=0)[0], []
+    for config, spacing_mm in ((fine, 2.0), (coarse, 4.0)):
+        pairs = [make_pair(config, KNOWN, people, four_heads.looks, seeded(seed)) for seed in range(12)]
+        head_mm3 = [float((pair.fixed.labels > 0).sum()) * spacing_mm**3 for pair in pairs]
+        warps = [exponential(pair.velocity, 5).square().sum(1).mean().sqrt() for pair in pairs]
+        found.append((sum(head_mm3), 2 * spacing_mm * float(sum(warps))))
+    assert found[1][0] == pytest.approx(found[0][0], rel=0.1)
+    assert found[1][1] == pytest.approx(found[0][1], rel=0.2)
+
+
 def intensities(pair, four_heads, value: int) -> list[float]:
     index = four_heads.values.index(value)
     views = zip((pair.fixed, pair.moving), pair.scans)
