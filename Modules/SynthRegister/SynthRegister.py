@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Optional
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -130,9 +131,12 @@ class SynthRegisterWidget(RunPanel):
         RunPanel.__init__(self, parent)
         self._along = self._series = self._results = self._changes = None
         self._chosen: Optional[Kept] = None
+        self._settled = qt.QTimer()
 
     def setup(self) -> None:
         RunPanel.setup(self)
+        self._settled.setSingleShot(True)
+        self._settled.connect("timeout()", self.onNodesSettled)
         for event in (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self.onNodesChanged)
         self.ui.refineButton.connect("clicked(bool)", lambda checked: self.run(self.beginAgain, self.present))
@@ -158,10 +162,12 @@ class SynthRegisterWidget(RunPanel):
         RunPanel.onSceneStartClose(self, caller, event)
 
     def onNodesChanged(self, caller, event) -> None:
-        if not slicer.mrmlScene.IsClosing():
-            self._along.refresh(self._job is not None)
-            self._results.refresh()
-            self.enableActions()
+        """Nodes come and go by the dozen: what they change is shown once, when the event loop is served again."""
+        self._settled.start(0)
+
+    def onNodesSettled(self) -> None:
+        if self._parameterNode is not None:
+            self._show()
 
     def drawMask(self, side) -> None:
         """In the Segment Editor: the mask that is chosen for this side, or a new one."""

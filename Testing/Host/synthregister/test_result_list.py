@@ -81,6 +81,16 @@ def test_exactly_two_are_compared(panel, two, monkeypatch):
     assert not panel.is_enabled("compareButton")
 
 
+def test_nodes_that_come_together_are_shown_once(panel, monkeypatch):
+    """A scene of hundreds of nodes must not fill the panel anew for each of them."""
+    refreshed, refresh = [], panel.widget._results.refresh
+    monkeypatch.setattr(panel.widget._results, "refresh", lambda *given: (refreshed.append(given), refresh(*given)))
+    for _ in range(40):
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode")
+    panel.settle()
+    assert len(refreshed) == 1
+
+
 def test_the_chosen_result_is_exported_by_one_button(panel, two, tmp_path):
     assert not panel.is_enabled("exportButton"), "no folder is chosen"
     panel["exportDirectory"].currentPath = str(tmp_path)
