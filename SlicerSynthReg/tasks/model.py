@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.weights.registry import Card, WeightsError, available, read_card
 
@@ -27,11 +30,27 @@ def method_of(card: Card | None) -> str:
     return card.name if card else "MIND and local contrast, no network"
 
 
-def doubt_of(card: Card | None) -> tuple[str, ...]:
-    """What a result by this model has to warn of."""
-    if card is None or card.beats_baseline:
-        return ()
-    return (f"{card.name} does no better than going without it, as its card tells: choose another model, or none.",)
+def registration_cards(parameters: Mapping[str, Any]) -> list[Card]:
+    """Every model that a registration uses: its network, the healthy brain's, that whose features are compared. Raises
+    RequestError."""
+    chosen = chosen_card(parameters["model"])
+    cards = [] if chosen is None else [chosen]
+    if parameters.get("through_healthy", "none") != "none":
+        cards.append(healthy_card(parameters["healthy_model"]))
+    if parameters["similarity"] == "features":
+        cards.append(features_card(parameters["features_model"]))
+    if parameters["similarity"] == "deepsim":
+        cards.append(semantic_card(parameters["features_model"]))
+    return cards
+
+
+def doubts_of(cards: Iterable[Card]) -> tuple[str, ...]:
+    """What a result by these models has to warn of."""
+    return tuple(
+        f"{card.name} does no better than going without it, as its card tells: choose another, or go without."
+        for card in cards
+        if not card.beats_baseline
+    )
 
 
 def features_card(name: str | None) -> Card:

@@ -20,7 +20,7 @@ from SlicerSynthReg.tasks.choosing import align_chosen, config_of
 from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.loaded import loaded, registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
-from SlicerSynthReg.tasks.model import chosen_card, doubt_of, healthy_card, method_of
+from SlicerSynthReg.tasks.model import chosen_card, doubts_of, healthy_card, method_of, registration_cards
 from SlicerSynthReg.tasks.moving import Moved, moved_by, moved_labels
 from SlicerSynthReg.tasks.parameters import RegisterParameters, recorded
 from SlicerSynthReg.tasks.register_inputs import Inputs, read_inputs
@@ -63,7 +63,7 @@ def register_task(request: Request, workspace: Path, progress: Progress) -> Task
         config,
         lambda share, text: progress(begun + (0.85 - begun) * share, text),
     )
-    before = doubt_of(card) + (() if health is None else health.warnings)
+    before = doubts_of(registration_cards(dataclasses.asdict(parameters))) + (() if health is None else health.warnings)
     alignment = dataclasses.replace(alignment, warnings=before + alignment.warnings)
     watch.seconds.update(alignment.seconds)
     watch.stage("writing", 0.86)

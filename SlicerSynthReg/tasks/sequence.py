@@ -30,7 +30,7 @@ from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.frames import Frames, read_frames
 from SlicerSynthReg.tasks.loaded import registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
-from SlicerSynthReg.tasks.model import chosen_card, doubt_of, method_of
+from SlicerSynthReg.tasks.model import chosen_card, doubts_of, method_of, registration_cards
 from SlicerSynthReg.tasks.parameters import MethodParameters, RegisterParameters
 from SlicerSynthReg.tasks.prepare import counting, standardised
 from SlicerSynthReg.tasks.reading import read_image
@@ -237,7 +237,7 @@ def _report(
         config={name: value for name, value in dataclasses.asdict(parameters).items() if value is not None},
         frames=tuple(rows),
         landmark_labels=() if reference.landmarks is None else reference.landmarks.labels,
-        warnings=(*doubt_of(card), *failed, *told),
+        warnings=(*doubts_of(registration_cards(dataclasses.asdict(parameters))), *failed, *told),
         peak_memory_mb=peak_memory_mb(),
         device=device,
         version=version_of_synthreg(),

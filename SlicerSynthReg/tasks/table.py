@@ -16,13 +16,12 @@ from SlicerSynthReg.tasks.features_parameters import FeaturesParameters
 from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters, SegmentParameters
 from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
 from SlicerSynthReg.tasks.model import (
-    chosen_card,
     context_card,
     contrast_card,
     features_card,
     healthy_card,
+    registration_cards,
     segmenter_card,
-    semantic_card,
     topology_card,
 )
 from SlicerSynthReg.tasks.parameters import ApplyParameters, ParameterSpec, RegisterParameters, parameter_specs
@@ -69,14 +68,7 @@ def _task(name: str) -> Callable[[], Task]:
 
 
 def _weights_to_register(parameters: Mapping[str, Any]) -> str:
-    cards = [chosen_card(parameters["model"])]
-    if parameters.get("through_healthy", "none") != "none":
-        cards.append(healthy_card(parameters["healthy_model"]))
-    if parameters["similarity"] == "features":
-        cards.append(features_card(parameters["features_model"]))
-    if parameters["similarity"] == "deepsim":
-        cards.append(semantic_card(parameters["features_model"]))
-    return " ".join(card.sha256 for card in cards if card)
+    return " ".join(card.sha256 for card in registration_cards(parameters))
 
 
 def _files_of_examples(inputs: Mapping[str, str]) -> list[Path]:

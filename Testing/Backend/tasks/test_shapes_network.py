@@ -58,3 +58,12 @@ def test_a_result_says_when_its_model_does_no_better_than_none(model, a_head, tm
     found = run(Request("register", inputs, str(tmp_path / "out"), chosen))
     told = [text for text in found.warnings if "no better than going without it" in text]
     assert bool(told) == (model != "none" and not read_card(model).beats_baseline) == (model == "synthmorph-shapes")
+
+
+@pytest.mark.parametrize("similarity", ["features", "mind"])
+def test_so_it_does_when_the_features_that_are_compared_do_no_better(similarity, a_head, tmp_path):
+    write_volume(a_head, tmp_path / "head.nii.gz")
+    inputs = dict.fromkeys(("fixed", "moving"), str(tmp_path / "head.nii.gz"))
+    chosen = {"model": "none", "similarity": similarity, "features_model": "features-any", "affine_only": True}
+    found = run(Request("register", inputs, str(tmp_path / "out"), chosen))
+    assert any("features-any does no better" in text for text in found.warnings) == (similarity == "features")
