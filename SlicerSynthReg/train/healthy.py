@@ -40,7 +40,9 @@ def healthy(
     scan_lesions: Optional[Path] = typer.Option(
         None, help="Folder of lesion masks named as those scans that are not in health."
     ),
-    start: Optional[str] = typer.Option("synthmorph-brains", help="Model whose features it starts from; '' for none."),
+    start: Optional[str] = typer.Option(
+        "synthmorph-brains", help="Model whose features it starts from, or a healthy brain's that goes on; '' for none."
+    ),
     ablation: str = typer.Option("none", help=f"Leave a part out: one of {', '.join(ABLATIONS)}."),
     held_out: int = typer.Option(2, help="So many label maps, the last by name, are for validation only."),
     cache: Optional[Path] = typer.Option(None, help="File that keeps maps and mirrors, for a start in seconds."),
@@ -57,8 +59,16 @@ def healthy(
         people = dataclasses.replace(people, scans=scanned_heads(scans, scan_lesions, brains, device))
     task = HealthyTask(config, people, device)
     if start:
-        task.model.start_from(SynthMorph.load(read_card(start)).net.state_dict())
+        begin_with(task.model, read_card(start))
     return task
+
+
+def begin_with(model: UNA, card: Card) -> None:
+    """With the weights of another model of the healthy brain, or the features of a registration's network."""
+    if card.method == "UNA":
+        model.load_state_dict(UNA.load(card).state_dict())
+    else:
+        model.start_from(SynthMorph.load(card).net.state_dict())
 
 
 @app.command("ship-healthy")

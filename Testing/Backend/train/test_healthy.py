@@ -8,6 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.methods.una.model import UNA, UNAConfig
 from SlicerSynthReg.nets.unet import UNet, UNetConfig
 from SlicerSynthReg.space.grid import Grid, index_lattice
@@ -16,7 +17,7 @@ from SlicerSynthReg.synth.healthy import HealthyConfig, Labelling, draw_healthy,
 from SlicerSynthReg.synth.mirror import Mirror
 from SlicerSynthReg.train import healthy
 from SlicerSynthReg.train.command import app
-from SlicerSynthReg.train.healthy import lesion_masks, trained
+from SlicerSynthReg.train.healthy import begin_with, lesion_masks, trained
 from SlicerSynthReg.train.healthy_task import ABLATIONS, HealthyTask, HealthyTaskConfig, People, Person, psnr
 from SlicerSynthReg.train.mirrors import compared, mirror_of
 from SlicerSynthReg.volume.volume import Volume
@@ -180,6 +181,17 @@ def test_the_network_starts_from_one_image_features_and_ignores_the_other_side_a
     model.start_from(features.state_dict())
     image, other = torch.rand(2, 1, 1, 16, 16, 16).unbind(0)
     assert torch.allclose(model.net(torch.cat([image, other], 1)), features(image), atol=1e-6)
+
+
+def test_a_training_goes_on_from_a_healthy_brains_model_or_begins_with_a_registrations_features():
+    model = UNA(HealthyTaskConfig().net)
+    begin_with(model, read_card("una-brains"))
+    shipped = UNA.load(read_card("una-brains")).state_dict()
+    assert all(torch.equal(value, shipped[name]) for name, value in model.state_dict().items())
+    begin_with(model, read_card("synthmorph-brains"))
+    image, other = torch.rand(2, 1, 1, 32, 32, 32).unbind(0)
+    brains = SynthMorph.load(read_card("synthmorph-brains"))
+    assert torch.allclose(model.net(torch.cat([image, other], 1)), brains.net(image), atol=1e-5)
 
 
 def test_the_t1_is_base_plus_gain_times_the_image():
