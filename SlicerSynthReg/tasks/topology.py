@@ -1,4 +1,8 @@
-"""The topology task: two images that lie upon one another in; where no smooth warp explains the difference out."""
+"""The topology task: two images that lie upon one another in; where no smooth warp explains the difference out.
+
+Scanners differ in brightness where people do not: the moving image and the controls are compared in the brightness of
+the fixed one.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.loaded import loaded
 from SlicerSynthReg.tasks.model import topology_card
 from SlicerSynthReg.tasks.topology_parameters import TopologyParameters
-from SlicerSynthReg.volume.intensity import unit_intensities
+from SlicerSynthReg.volume.intensity import in_brightness_of, unit_intensities
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.suffixes import image_files
 from SlicerSynthReg.volume.transforms import read_transform
@@ -46,6 +50,7 @@ def topology_task(request: Request, workspace: Path, progress: Progress) -> Task
             "Found no voxel of the moving image within the fixed one, expected two that lie upon one another. Register "
             "them first, and give the transform or the moved image."
         )
+    i = in_brightness_of(i, j)
     model = loaded(Topology, card).to(device)
     describe = description(model.config.features, str(device))
     progress(0.1, "comparing the images")
@@ -61,7 +66,8 @@ def topology_task(request: Request, workspace: Path, progress: Progress) -> Task
             "mismatch": li_wyatt(moved(halved(i), found.u), halved(j)),
         }
         if "controls" in request.inputs:
-            images = _controls(Path(request.inputs["controls"]), grid, device)
+            controls = _controls(Path(request.inputs["controls"]), grid, device)
+            images = tuple(in_brightness_of(one, j) for one in controls)
             progress(0.3, f"comparing with {len(images)} controls")
             maps["outliers"] = ControlGroup.of(images, explain).outliers(j, explain)
     progress(0.9, "writing")

@@ -53,6 +53,10 @@ def a_body(grid: Grid, lesion: bool = False, shift_mm: float = 0.0, dim: float =
     return Volume(torch.from_numpy(values).float().view(1, *grid.shape), grid)
 
 
+def by_another_scanner(volume: Volume) -> Volume:
+    return Volume(400 * (volume.data / 130).clamp_min(0).sqrt(), volume.grid)
+
+
 def ran(tmp_path: Path, fixed: Volume, moving: Volume, **inputs: str) -> Result:
     for name, volume in (("fixed", fixed), ("moving", moving)):
         write_volume(volume, tmp_path / f"{name}.nii.gz")
@@ -86,6 +90,15 @@ def test_the_shipped_model_tells_what_has_appeared_better_than_stretching_does(a
         for name in ("changes", "stretching")
     }
     assert areas["changes"] > 0.95 > areas["stretching"] + 0.2, areas
+
+
+def test_another_scanners_brightness_is_no_change(installed, a_grid, tmp_path):
+    moving, maps = a_body(a_grid), {}
+    for name, one in (("same", moving), ("another", by_another_scanner(moving))):
+        (tmp_path / name).mkdir()
+        result = ran(tmp_path / name, a_body(a_grid, lesion=True), one)
+        maps[name] = read_volume(result.outputs["changes"], allow_degenerate=True).data
+    assert float((maps["same"] - maps["another"]).abs().max()) < 0.1 * float(maps["same"].max() - maps["same"].min())
 
 
 def test_an_affine_that_aligns_is_used(installed, a_grid, tmp_path):
