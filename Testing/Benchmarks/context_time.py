@@ -2,7 +2,7 @@
 
 Both forms of the network: the paper's, whose examples pass through it anew for every slice, and the one-way form, whose
 examples are encoded once. Weights do not change the time, so they are drawn at random. Volumes are answered as
-`synthreg context` does (the slices beside an example are examples too), each size in a process of its own, of which the
+`synthreg context` does at 1 mm (every other slice beside an example is an example too), each size in a process of its own, of which the
 memory beyond its inputs and its answer is told.
 Processor seconds stand beside wall seconds: they remain comparable when the machine was busy.
 """
@@ -65,7 +65,7 @@ def a_volume(given: argparse.Namespace, width: int, slices: int, sending: object
     shape = (1, given.side, given.side, slices)
     examples = [Example(torch.rand(shape), torch.ones(shape)) for _ in range(given.volume_examples)]
     x = torch.rand(shape)
-    config = AskConfig(spread=1)
+    config = AskConfig(spread=1, apart=2)
     process = psutil.Process()
     with torch.inference_mode():
         before = process.memory_info().rss

@@ -22,13 +22,14 @@ from SlicerSynthReg.synth import draw
 class AskConfig:
     """planes: axes across which slices are cut; answers of several are averaged. size: examples that every slice is
     asked with, repeated with small moves if there are fewer. spread: slices above and below from each example that are
-    examples too. neighbours: whether a single image is shown together with the slices above and below. at_once:
+    examples too. apart: of the examples' slices only every so many-th is one. neighbours: whether a single image is shown together with the slices above and below. at_once:
     questions, and examples that are encoded, in one batch: more of them leave the processor's cache. move_degrees,
     move_pixels: of repeated examples."""
 
     planes: tuple[int, ...] = (2,)
     size: int = 8
     spread: int = 0
+    apart: int = 1
     neighbours: bool = False
     at_once: int = 4
     move_degrees: float = 4.0
@@ -137,8 +138,9 @@ def pairs_of(x: torch.Tensor, y: torch.Tensor, classes: Sequence[int]) -> torch.
 
 def places(examples: Sequence[Example], n: int, config: AskConfig) -> list[int]:
     """Slices of the examples that slice `n` is asked with."""
-    last = examples[0].x.shape[1] - 1
-    return [n + step for step in range(-config.spread, config.spread + 1) if 0 <= n + step <= last]
+    last, spread, apart = examples[0].x.shape[1] - 1, config.spread, config.apart
+    near = [place for place in range(max(0, n - spread), min(last, n + spread) + 1) if place % apart == 0]
+    return near or [n - n % apart]
 
 
 def slice_input(x: torch.Tensor, n: int, config: AskConfig) -> torch.Tensor:

@@ -45,6 +45,17 @@ def test_neighbouring_slices_of_an_example_are_examples_too(an_averaging_network
     assert torch.allclose(answer[:, 0], y[:, 0:2].mean(1), atol=1e-5)
 
 
+def test_of_thin_slices_every_other_one_is_an_example(an_averaging_network):
+    known = examples(2)
+    y = torch.stack([e.y for e in known]).mean(0)
+    for spread, third in ((1, y[:, 2:5:2].mean(1)), (0, y[:, 2])):
+        config = AskConfig(planes=(0,), size=1, spread=spread, apart=2)
+        answer = answer_volume(an_averaging_network, known[0].x, known, config)
+        assert torch.allclose(answer[:, 2], y[:, 2], atol=1e-5)
+        assert torch.allclose(answer[:, 3], third, atol=1e-5)
+        assert torch.allclose(answer[:, 5], y[:, 4], atol=1e-5), "the last has none above it"
+
+
 @pytest.mark.parametrize("one_way", [False, True])
 def test_classes_in_one_batch_are_answered_as_each_alone(one_way):
     torch.manual_seed(0)
@@ -57,8 +68,8 @@ def test_classes_in_one_batch_are_answered_as_each_alone(one_way):
     assert torch.allclose(together[2], alone[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [4, 7])
-def test_examples_encoded_slice_by_slice_are_those_of_the_whole_context(size, monkeypatch):
+@pytest.mark.parametrize(("size", "apart", "encodings"), [(4, 1, 6), (7, 1, 6), (2, 2, 3)])
+def test_examples_encoded_slice_by_slice_are_those_of_the_whole_context(size, apart, encodings, monkeypatch):
     """size: 7 has moved copies among them, and the first and last slice have fewer neighbours."""
     torch.manual_seed(0)
     network = Neuralizer(NeuralizerConfig(width=4, stages=2, one_way=True)).eval()
@@ -70,14 +81,14 @@ def test_examples_encoded_slice_by_slice_are_those_of_the_whole_context(size, mo
 
     monkeypatch.setattr(network, "encode", counting)
     known = examples(2)
-    config = AskConfig(planes=(0,), size=size, spread=1)
+    config = AskConfig(planes=(0,), size=size, spread=1, apart=apart)
     with torch.no_grad():
         answer = answer_volume(network, known[1].x, known, config)
         for n in range(6):
             context = pairs_of(*slice_context(known, n, config), [0, 1])
             plain = network.answer(slice_input(known[1].x, n, config)[None].expand(2, -1, -1, -1), encode(context))
             assert torch.allclose(answer[:, n], plain[:, 0].clamp(0, 1), atol=1e-5)
-    assert encoded.count((2, 2)) == 6, "each slice once, for two classes and two examples"
+    assert encoded.count((2, 2)) == encodings, "each slice once, for two classes and two examples"
 
 
 def test_a_class_that_no_example_shows_in_a_slice_is_not_found_there():
