@@ -10,7 +10,7 @@ from typing import Optional
 import torch
 import typer
 
-from SlicerSynthReg.methods.neuralizer.model import NeuralizerConfig
+from SlicerSynthReg.methods.neuralizer.model import Neuralizer, NeuralizerConfig
 from SlicerSynthReg.synth.question import QuestionConfig, Source
 from SlicerSynthReg.synth.slices import SliceConfig
 from SlicerSynthReg.synth.tasks import TASKS
@@ -21,7 +21,7 @@ from SlicerSynthReg.train.loop import Task
 from SlicerSynthReg.train.scans import read_scans
 from SlicerSynthReg.train.ship import Provenance
 from SlicerSynthReg.train.training import DEVICE, app, label_maps, training
-from SlicerSynthReg.weights.registry import Card, save_model
+from SlicerSynthReg.weights.registry import Card, read_card, save_model
 
 MARGIN = 50
 """Voxels kept about the brain, so that heads are seen whole."""
@@ -44,6 +44,7 @@ def context(
     ),
     held_out: int = typer.Option(3, help="So many label maps, the last by name, are for validation only."),
     cache: Optional[Path] = typer.Option(None, help="File that keeps the label maps as read, for a quicker start."),
+    start: Optional[str] = typer.Option(None, help="Model of the same form that goes on."),
     device: str = DEVICE,
 ) -> Task:
     """The network that does what its examples show (Neuralizer)."""
@@ -53,7 +54,13 @@ def context(
     question = QuestionConfig(SliceConfig(side=side, pixel=(0.9, coarsest)), without=left_out)
     config = ContextTaskConfig(NeuralizerConfig(width, one_way=one_way), question, questions)
     known, unseen = sources(maps, held_out, hidden)
-    return ContextTask(config, known, unseen, read_scans(scans) if scans else None, device)
+    task = ContextTask(config, known, unseen, read_scans(scans) if scans else None, device)
+    if start:
+        begun = Neuralizer.load(read_card(start))
+        if begun.config != config.net:
+            raise typer.BadParameter(f"Found {start} of the form {begun.config}, expected {config.net}.")
+        task.model.load_state_dict(begun.state_dict())
+    return task
 
 
 @app.command("ship-context")

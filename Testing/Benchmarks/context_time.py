@@ -2,8 +2,8 @@
 
 Both forms of the network: the paper's, whose examples pass through it anew for every slice, and the one-way form, whose
 examples are encoded once. Weights do not change the time, so they are drawn at random. Volumes are answered as
-`synthreg context` does at 1 mm (every other slice beside an example is an example too), each size in a process of its own, of which the
-memory beyond its inputs and its answer is told.
+`synthreg context` does at 1 mm (every other slice of an example is encoded), each size in a process of its own, of
+which the memory beyond its inputs and its answer is told.
 Processor seconds stand beside wall seconds: they remain comparable when the machine was busy.
 """
 

@@ -22,9 +22,9 @@ from SlicerSynthReg.synth import draw
 class AskConfig:
     """planes: axes across which slices are cut; answers of several are averaged. size: examples that every slice is
     asked with, repeated with small moves if there are fewer. spread: slices above and below from each example that are
-    examples too. apart: of the examples' slices only every so many-th is one. neighbours: whether a single image is shown together with the slices above and below. at_once:
-    questions, and examples that are encoded, in one batch: more of them leave the processor's cache. move_degrees,
-    move_pixels: of repeated examples."""
+    examples too. apart: of the examples' slices only every so many-th is one. neighbours: whether a single image is
+    shown together with the slices above and below. at_once: questions, and examples that are encoded, in one batch:
+    more of them leave the processor's cache. move_degrees, move_pixels: of repeated examples."""
 
     planes: tuple[int, ...] = (2,)
     size: int = 8

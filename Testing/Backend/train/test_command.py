@@ -8,11 +8,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from SlicerSynthReg.methods.neuralizer.model import Neuralizer
+from SlicerSynthReg.tasks.model import CONTEXT_MODEL
 from SlicerSynthReg.train import command, synthmorph, training
 from SlicerSynthReg.train.anatomy import AnatomyTask
 from SlicerSynthReg.train.features import FeatureTask
 from SlicerSynthReg.train.loop import LoopConfig, Task
 from SlicerSynthReg.train.registration import LOSSES, RegistrationTask
+from SlicerSynthReg.weights.registry import read_card
 
 from .conftest import VALUES
 
@@ -125,6 +128,17 @@ def test_label_maps_are_kept_as_read_until_one_changes(tmp_path, a_folder_of_map
     assert all(torch.equal(a, b) for a, b in zip(again.maps, first.maps))
     (a_folder_of_maps / "2.nii.gz").unlink()
     assert len(training.label_maps(a_folder_of_maps, 1, cache).maps) == 2 and len(read) == 1
+
+
+def test_a_context_training_goes_on_from_a_model_of_its_own_form(trained, tmp_path, a_folder_of_maps):
+    words = ("context", "--out", tmp_path / "c", "--labels", a_folder_of_maps, "--held-out", 1)
+    words = (*words, "--start", CONTEXT_MODEL)
+    assert asked(*words, "--one-way")[0] == 0
+    (task, _), = trained  # fmt: skip
+    shipped = Neuralizer.load(read_card(CONTEXT_MODEL)).state_dict()
+    assert all(torch.equal(value, shipped[name]) for name, value in task.model.state_dict().items())
+    code, said = asked(*words)
+    assert code != 0 and "one_way=True" in said and "expected" in said
 
 
 def test_a_context_training_leaves_out_what_it_is_told_to(trained, tmp_path, a_folder_of_maps):
