@@ -16,6 +16,7 @@ The paper's network, which cannot be told, is trained at lambda = 1.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import torch
@@ -56,13 +57,15 @@ SQUARINGS = 5
 class RegistrationTaskConfig:
     """loss: one of LOSSES. network: one of NETWORKS, "unet" being the paper's; unet, transformer: as they are built.
     freeze: leave the features as they are. weight_range: bounds of lambda. extract_first: DeepSim's features are taken
-    before the warp and warped themselves; else the paper's, of the warped image."""
+    before the warp and warped themselves; else the paper's, of the warped image. alike: pairs in one T1-like contrast,
+    whatever the loss would have."""
 
     loss: str = "dice"
     network: str = "matching"
     freeze: bool = True
     weight_range: tuple[float, float] = (0.1, 10.0)
     extract_first: bool = False
+    alike: bool = False
     unet: UNetConfig = field(default_factory=lambda: UNetConfig(2, 3, (64, 64, 64, 64, 64), finest=1, norm="none"))
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     pairs: PairConfig = field(default_factory=PairConfig)
@@ -122,6 +125,8 @@ class RegistrationTask:
             raise ValueError("Found the loss deepsim without an extractor or another loss with one, expected both.")
         self.semantic = semantic.to(device).requires_grad_(False) if semantic else None
         self.config, self.device, self.recipe = config, device, LOSSES[config.loss]
+        if config.alike:
+            self.recipe = dataclasses.replace(self.recipe, sequences=("T1",), alike=True)
         self.people, self.unseen = maps.people(held_out, margin=12) if maps else ([], [])
         self.looks = maps.looks if maps else Looks.arbitrary(config.pairs.shapes.labels)
         self.scored = maps.scored if maps else (None, *range(config.pairs.shapes.labels - 1))

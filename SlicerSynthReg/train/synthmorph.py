@@ -59,6 +59,7 @@ def registration(
     ),
     extract_first: bool = typer.Option(False, help="DeepSim's features are taken before the warp, then warped."),
     one_person: bool = typer.Option(False, help="Both images of a pair from one label map."),
+    alike: bool = typer.Option(False, help="Both images of a pair in one T1-like contrast."),
     coarse: bool = typer.Option(False, help="Pairs at 4 mm: an eighth of the work, to compare networks by."),
     held_out: int = _HELD_OUT,
     device: str = DEVICE,
@@ -69,7 +70,9 @@ def registration(
     try:
         pairs = PairConfig(one_person=one_person)
         pairs = pairs.coarse() if coarse else pairs
-        config = RegistrationTaskConfig(loss, network, features is not None, extract_first=extract_first, pairs=pairs)
+        config = RegistrationTaskConfig(
+            loss, network, features is not None, extract_first=extract_first, alike=alike, pairs=pairs
+        )
         maps = label_maps(labels, held_out) if labels else None
         start = _assembled(features) if features else None
         compared = Extractor.load(read_card(semantic)) if loss == "deepsim" else None

@@ -5,7 +5,7 @@
 
 Pairs are one unseen person's map (or random shapes) twice, of which one view has flowed by a known velocity; errors are
 those of `--points` places of the anatomy a pair, bins of displacement are evenly filled, bands draw pairs anew.
-Trainings are those of `synthreg train registration --network unet|transformer`; with `--coarse` where they had it.
+Trainings are those of `synthreg train registration --network unet|transformer`; with `--coarse` and `--alike` where they had them.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--bins", type=int, default=8)
     parser.add_argument("--velocity", type=float, default=3.0, help="b_v of the warps at 2 mm; 3 is the paper's.")
     parser.add_argument("--coarse", action="store_true", help="pairs at 4 mm")
+    parser.add_argument("--alike", action="store_true", help="both images of a pair in one T1-like contrast")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
@@ -61,11 +62,12 @@ def main() -> None:
     looks = maps.looks if maps else next(iter(tasks.values())).looks
     config = dataclasses.replace(PairConfig(), velocity_sd=(given.velocity, given.velocity))
     config, voxel_mm = (config.coarse(), 2 * HALF_VOXEL_MM) if given.coarse else (config, HALF_VOXEL_MM)
+    recipe = Recipe(sequences=("T1",), alike=True, known=True) if given.alike else Recipe(known=True)
     errors: dict[str, list[np.ndarray]] = {name: [] for name in tasks}
     lengths, cases = [], []
     for n in range(given.pairs):
         generator = torch.Generator().manual_seed(20_000_000 + n)
-        pair = make_pair(config, Recipe(known=True), people, looks, generator)
+        pair = make_pair(config, recipe, people, looks, generator)
         assert pair.velocity is not None
         truth = exponential(pair.velocity, SQUARINGS)[0]
         inside = (pair.fixed.labels[0, ::2, ::2, ::2] > 0).flatten().nonzero()[:, 0]

@@ -63,11 +63,12 @@ def test_brains_and_shapes_differ_by_the_label_maps(trained, tmp_path, a_folder_
     assert asked("anatomy", "--out", tmp_path / "a", *brains)[0] == 0
     assert asked("features", "--out", tmp_path / "f")[0] == 0
     assert asked("registration", "--out", tmp_path / "r", *brains, "--one-person")[0] == 0
-    assert asked("registration", "--out", tmp_path / "s", "--coarse")[0] == 0
+    assert asked("registration", "--out", tmp_path / "s", "--coarse", "--alike")[0] == 0
     tasks = [task for task, _ in trained]
     assert [type(task) for task in tasks] == [AnatomyTask, FeatureTask, RegistrationTask, RegistrationTask]
     assert len(tasks[0].maps) == len(tasks[2].people) == 2 and tasks[2].config.pairs.one_person
     assert tasks[3].people == [] and not tasks[3].config.pairs.one_person
+    assert tasks[3].recipe.alike and not tasks[2].recipe.alike
     assert tasks[2].config.pairs.shape == (80, 96, 80) and tasks[3].config.pairs.shape == (48, 48, 48)
 
 
