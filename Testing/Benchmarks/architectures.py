@@ -5,7 +5,8 @@
 
 Pairs are one unseen person's map (or random shapes) twice, of which one view has flowed by a known velocity; errors are
 those of `--points` places of the anatomy a pair, bins of displacement are evenly filled, bands draw pairs anew.
-Trainings are those of `synthreg train registration --network unet|transformer`; with `--coarse` and `--alike` where they had them.
+Trainings are those of `synthreg train registration --network unet|transformer`; with `--coarse` and `--alike` where
+they had them.
 """
 
 from __future__ import annotations
