@@ -231,7 +231,7 @@ def _healed(
     inside = largest_piece(((drawn > BRAIN_T1) & near_brain) | (brain > 0.5)).float() * seen
     ml = float(np.prod(near.grid.spacing)) / 1000
     void = void_of(near.image, inside > 0, ml, torch.sigmoid(found.anomaly_logit[0, 0].cpu()))
-    inside = inside * (~air_about(near.image) | void)
+    inside = largest_piece((inside > 0) & (~air_about(near.image) | void)).float()
     t1 = filled_void(drawn, near.image, other, inside > 0, void, void_of(other, inside > 0, ml))
     compared = (inside > 0) & ((brain > 0.5) | void)
     away = difference(t1, near.image, compared, void=void)

@@ -18,6 +18,7 @@ from SlicerSynthReg.report.healthy_picture import healthy_picture
 from SlicerSynthReg.report.html import write_page
 from SlicerSynthReg.request import Progress, Request, TaskOutcome, shown_name
 from SlicerSynthReg.space.grid import Grid
+from SlicerSynthReg.space.pieces import without_crumbs
 from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.healing import Healed, HealingConfig, detailed, filled, heal, other_side
 from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
@@ -31,6 +32,8 @@ from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
 
 FINE_MM = 1.0
+CRUMB_ML = 0.03
+"""Four of the network's voxels."""
 CONFIDENT = 0.1
 """Expected error at which confidence has fallen to 1 / e."""
 
@@ -86,6 +89,15 @@ class OnGrid:
     brain: Volume
     mirrored: Volume | None
 
+    @property
+    def voxel_ml(self) -> float:
+        return float(abs(np.linalg.det(self.brain.grid.affine[:3, :3]))) / 1000
+
+    def marked(self, threshold: float) -> torch.Tensor:
+        """(I, J, K) bool: where the anomaly map reaches the threshold, pieces that are too small for the network left
+        out."""
+        return without_crumbs((self.anomaly.data[0] >= threshold) & (self.brain.data[0] > 0), CRUMB_ML / self.voxel_ml)
+
 
 def on_grid(healed: Healed, scan: Volume, grid: Grid) -> OnGrid:
     """All results on `grid`; the healthy T1 with the detail that the scan has there. Everything is 0 where the scan has
@@ -113,9 +125,8 @@ def _picture(results: OnGrid) -> bytes:
 
 
 def _write(results: OnGrid, threshold: float, folder: Path, beside: ThreadPoolExecutor) -> dict[str, str]:
-    inside = results.brain.data > 0
-    confidence = torch.exp(-results.error.data / CONFIDENT) * inside
-    marked = (results.anomaly.data >= threshold) & inside
+    confidence = torch.exp(-results.error.data / CONFIDENT) * (results.brain.data > 0)
+    marked = results.marked(threshold)[None]
     volumes = {
         "healthy": results.healthy,
         "anomaly": results.anomaly,
@@ -134,9 +145,7 @@ def _write(results: OnGrid, threshold: float, folder: Path, beside: ThreadPoolEx
 def _measured(
     request: Request, parameters: HealthyParameters, healed: Healed, results: OnGrid, model: str, device: str
 ) -> HealthyReport:
-    inside = results.brain.data[0] > 0
-    marked = (results.anomaly.data[0] >= parameters.threshold) & inside
-    ml = float(abs(np.linalg.det(results.brain.grid.affine[:3, :3]))) / 1000
+    inside, marked, ml = results.brain.data[0] > 0, results.marked(parameters.threshold), results.voxel_ml
     pieces, count = label(marked.numpy())
     sizes = np.bincount(pieces.flat)[1:] * ml
     error = results.error.data[0]

@@ -44,8 +44,8 @@ def void_of(
 
 
 def air_about(image: torch.Tensor) -> torch.Tensor:
-    """(I, J, K) bool: what is dark and reaches the faces of the image through the dark."""
-    dark = (image < AIR).numpy()
+    """(I, J, K) bool: what is dark, noise evened out, and reaches the faces of the image through the dark."""
+    dark = (torch.minimum(image, gaussian(image[None, None], 1.0)[0, 0]) < AIR).numpy()
     faces = np.ones(dark.shape, dtype=bool)
     faces[1:-1, 1:-1, 1:-1] = False
     return torch.from_numpy(binary_propagation(faces & dark, mask=dark))

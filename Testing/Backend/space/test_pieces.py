@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from SlicerSynthReg.space.pieces import largest_piece
+from SlicerSynthReg.space.pieces import largest_piece, without_crumbs
 
 
 def test_the_larger_of_two_pieces_that_touch_at_an_edge_only_is_left():
@@ -15,3 +15,12 @@ def test_the_larger_of_two_pieces_that_touch_at_an_edge_only_is_left():
 
 def test_of_nothing_nothing_is_left():
     assert not largest_piece(torch.zeros(3, 4, 5, dtype=torch.bool)).any()
+
+
+def test_pieces_below_the_least_size_go_and_the_others_stay():
+    where = torch.zeros(6, 6, 6, dtype=torch.bool)
+    where[0, 0, 0:3] = where[3, 3, 0:4] = where[5, 5, 5] = True
+    left = without_crumbs(where, 3.5)
+    assert left.dtype == torch.bool and int(left.sum()) == 4 and bool(left[3, 3, 0:4].all())
+    assert torch.equal(without_crumbs(where, 1), where)
+    assert not without_crumbs(torch.zeros(3, 4, 5, dtype=torch.bool), 0).any()

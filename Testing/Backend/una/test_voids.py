@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from SlicerSynthReg.methods.una.voids import air_about, filled_void, void_of
 from SlicerSynthReg.tasks.healing import HealingConfig, filled, heal, in_own_contrast
@@ -61,6 +62,15 @@ def test_air_is_what_reaches_the_faces_through_the_dark(brain, a_t1):
     found = air_about(image)
     assert found[~brain].all() and found[14, 14, 26]
     assert not found[CUT].any() and not found[brain & (image > 0)].any()
+
+
+def test_noise_in_the_air_is_air(brain, a_t1):
+    noise = 0.02 * torch.randn(a_t1.shape, generator=torch.Generator().manual_seed(0)).abs()
+    image = torch.where(brain, a_t1, noise)
+    assert float((image[~brain] > 0.03).float().mean()) > 0.1
+    away = F.max_pool3d(brain[None, None].float(), 5, 1, 2)[0, 0] == 0
+    assert float(air_about(image)[away].float().mean()) > 0.999
+    assert not air_about(image)[brain].any()
 
 
 def test_the_other_side_is_drawn_there_in_the_t1_s_contrast_without_a_seam(brain, a_t1):
