@@ -29,8 +29,7 @@ class HealthyReport:
     """One reconstruction. image: the input's base name. brain_ml: of the reconstructed brain. anomaly_ml: marked, and
     largest_ml in one piece, of `pieces`; largest_at_mm: its voxel nearest to its centre, in RAS. error_well,
     error_sick: expected absolute error of the T1 (white matter 0.8) outside and inside what was marked. likeness:
-    correlation of the scan with its other side in the brain, None without it. marked_from: difference, in the brain's
-    SDs, at which the anomaly map of this scan is 0.5. stages: seconds."""
+    correlation of the scan with its other side in the brain, None without it. stages: seconds."""
 
     image: str
     model: str
@@ -44,7 +43,6 @@ class HealthyReport:
     error_well: float | None
     error_sick: float | None
     likeness: float | None
-    marked_from: float | None = None
     warnings: tuple[str, ...] = ()
     largest_at_mm: tuple[float, ...] | None = None
     peak_memory_mb: float | None = None
@@ -95,9 +93,6 @@ def verdicts(report: HealthyReport) -> tuple[Verdict, ...]:
             else "Nothing reaches the threshold; no proof of health.",
         ),
     ]
-    if report.marked_from is not None:
-        text = "Where the anomaly map is 0.5: chosen from how well this scan and its reconstruction agree."
-        rows.append(Verdict("Marked from a difference of", f"{report.marked_from:.1f} SD", GOOD, text))
     for name, value in (("Expected error, healthy part", report.error_well), ("under the anomaly", report.error_sick)):
         if value is not None:
             good = value < ERROR_GOOD

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
-from SlicerSynthReg.methods.una.difference import agreeing, as_anomaly, difference, expressed, marked_from
+from SlicerSynthReg.methods.una.difference import agreeing, as_anomaly, difference, expressed
 from SlicerSynthReg.methods.una.model import UNA, Reconstruction
 from SlicerSynthReg.methods.una.voids import air_about, filled_void, void_of
 from SlicerSynthReg.space.grid import Grid
@@ -53,11 +53,11 @@ class Healed:
     """What was found, as volumes on one grid about the brain at the model's spacing.
 
     t1: anatomy in health, white matter at 0.8, 0 outside the brain. difference: between the scan and the reconstruction
-    in its contrast, in SDs. anomaly: the same from 0 to 1, 0.5 at a difference of `marked_from`, which is this scan's
-    own; 1 where the brain has no signal. error: expected absolute error of t1. brain: 1 in the reconstructed brain that
-    was scanned. scan, mirrored: the scan and its other side, 0..1. base, gain: t1 = base + gain scan. mirror: transform
-    from the patient's world to that of the scan flipped on `scan_grid`, None if none was wanted. lit: (low, high)
-    intensities of the raw scan that became 0 and 1.
+    in its contrast, in SDs. anomaly: what `as_anomaly` makes of it and of the network's own probability; 1 where the
+    brain has no signal. error: expected absolute error of t1. brain: 1 in the reconstructed brain that was scanned.
+    scan, mirrored: the scan and its other side, 0..1. base, gain: t1 = base + gain scan. mirror: transform from the
+    patient's world to that of the scan flipped on `scan_grid`, None if none was wanted. lit: (low, high) intensities of
+    the raw scan that became 0 and 1.
     """
 
     t1: Volume
@@ -72,7 +72,6 @@ class Healed:
     mirror: Transform | None
     scan_grid: Grid
     lit: tuple[float, float]
-    marked_from: float
     modality: str
     seconds: dict[str, float]
     warnings: tuple[str, ...]
@@ -107,8 +106,8 @@ def heal(
         una = una.to(config.device)
         found = una(*(one[None, None].to(config.device) for one in (near.image, other)))
         watch.stage("finishing", 0.92)
-        healed, marked = _healed(
-            found, near, other, brain_on(brain, scan.grid, box), field_of_view(volume, box), una.config.marked_medians
+        healed = _healed(
+            found, near, other, brain_on(brain, scan.grid, box), field_of_view(volume, box), una.config.marked
         )
         lit = scale_of(shown, scan, spacing)
     watch.end()
@@ -117,7 +116,6 @@ def heal(
         mirror=mirror,
         scan_grid=scan.grid,
         lit=lit,
-        marked_from=marked,
         modality=modality,
         seconds=watch.seconds,
         warnings=tuple(warnings),
@@ -222,23 +220,23 @@ def _healed(
     other: torch.Tensor,
     brain: torch.Tensor,
     seen: torch.Tensor,
-    medians: float,
-) -> tuple[dict[str, torch.Tensor], float]:
+    marked: float,
+) -> dict[str, torch.Tensor]:
     """The maps (I, J, K), and the difference from which on is marked; t1, anomaly, difference and brain are 0 outside
     the brain and outside what was scanned."""
     drawn = found.t1[0, 0].cpu().clamp_min(0)
     near_brain = box_mean(brain[None, None], NEAR_VOX)[0, 0] > 0.02
     inside = largest_piece(((drawn > BRAIN_T1) & near_brain) | (brain > 0.5)).float() * seen
     ml = float(np.prod(near.grid.spacing)) / 1000
-    void = void_of(near.image, inside > 0, ml, torch.sigmoid(found.anomaly_logit[0, 0].cpu()))
+    probability = torch.sigmoid(found.anomaly_logit[0, 0].cpu())
+    void = void_of(near.image, inside > 0, ml, probability)
     inside = largest_piece((inside > 0) & (~air_about(near.image) | void)).float()
     t1 = filled_void(drawn, near.image, other, inside > 0, void, void_of(other, inside > 0, ml))
     compared = (inside > 0) & ((brain > 0.5) | void)
     away = difference(t1, near.image, compared, void=void)
-    marked = marked_from(away, compared & ~void, medians)
-    maps = {
+    return {
         "t1": t1 * inside,
-        "anomaly": torch.where(void, 1.0, as_anomaly(away, marked)),
+        "anomaly": torch.where(void, 1.0, as_anomaly(away, probability, marked)),
         "difference": away,
         "error": found.log_error[0, 0].cpu().clamp(-7, 1).exp(),
         "brain": inside,
@@ -247,7 +245,6 @@ def _healed(
         "base": found.base[0, 0].cpu() + t1 - drawn,
         "gain": found.gain[0, 0].cpu(),
     }
-    return maps, marked
 
 
 def scale_of(volume: Volume, scan: Scan, spacing: float) -> tuple[float, float]:

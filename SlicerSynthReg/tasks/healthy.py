@@ -163,7 +163,6 @@ def _measured(
         error_well=float(well.mean()) if len(well) else None,
         error_sick=float(sick.mean()) if len(sick) else None,
         likeness=_likeness(healed),
-        marked_from=healed.marked_from,
         warnings=healed.warnings,
         largest_at_mm=_middle(pieces == int(sizes.argmax()) + 1, results.brain.grid) if count else None,
         peak_memory_mb=peak_memory_mb(),

@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from healthy_real import real_cases
 from healthy_scores import detection, in_t1, likeness, regions
-from healthy_threshold import Found, differences, thresholds
+from healthy_threshold import Found, evidence, threshold_of
 from peers.vae import VAE, load_vae, train_vae
 
 from SlicerSynthReg.methods.una.difference import difference
@@ -92,7 +92,8 @@ def main() -> None:
     if arguments.real:
         shared = Path(os.environ.get("SYNTHREG_SHARED", Path(__file__).resolve().parents[3] / "shared")) / "data"
         if shared.is_dir():
-            keep("real", real_cases(shared, models, vae))
+            with torch.inference_mode():
+                keep("real", real_cases(shared, models, vae))
         else:
             print(f"The real cases are left out: no folder {shared.name} beside the repository.")
     print(json.dumps({name: value for name, value in found.items() if name != "samples"}, indent=2))
@@ -162,26 +163,27 @@ def pasted(
             for one in wanted & models.keys():
                 found = models[one](sample.image, sample.mirrored)
                 t1 = found.t1[0, 0].clamp_min(0)
-                learned = detection(found.anomaly_logit[0, 0], sick, brain)
-                scores[one] = likeness(t1, truth, where) | detection(difference(t1, image, brain), sick, brain)
-                scores[one] |= {f"{key}, map": value for key, value in learned.items()}
+                away, probability = difference(t1, image, brain), torch.sigmoid(found.anomaly_logit[0, 0])
+                scores[one] = likeness(t1, truth, where) | detection(away * probability, sick, brain)
+                for part, seen in (("difference", away), ("learned", probability)):
+                    scores[one] |= {f"{key}, {part}": value for key, value in detection(seen, sick, brain).items()}
             yield name, scores
 
 
 def threshold(people: People, config: HealthyTaskConfig, model: UNA, samples: int) -> dict[str, object]:
-    """From which difference on is marked, set by other people than those of the table."""
+    """From how much evidence on is marked, set by other people than those of the table."""
 
     def people_that_are(sick: float) -> dict[str, list[Found]]:
         first = 30_000_000 + round(sick) * 10_000_000
         return {
             modality: [
-                differences(model, sample_of(people, config, first + number, modality, sick))
+                evidence(model, sample_of(people, config, first + number, modality, sick))
                 for number in range(samples)
             ]
             for modality in JUDGED
         }
 
-    return thresholds(people_that_are(0.0), people_that_are(1.0), config.samples.spacing**3 / 1000)
+    return threshold_of(people_that_are(0.0), people_that_are(1.0), config.samples.spacing**3 / 1000)
 
 
 def table(samples: Samples) -> dict[str, dict[str, Scores]]:

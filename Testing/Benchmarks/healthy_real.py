@@ -72,7 +72,7 @@ def anomalies(
     for name, model in models.items():
         healed = heal(model, brains, 2.0, volume, HealingConfig())
         sick, where = _on(truth, healed.t1.grid), healed.brain.data[0] > 0
-        results[name] = detection(healed.difference.data[0], sick, where)
+        results[name] = detection(healed.anomaly.data[0], sick, where)
         marked = (healed.anomaly.data[0] >= 0.5) & where
         if results[name]:
             results[name]["Dice, marked"] = (

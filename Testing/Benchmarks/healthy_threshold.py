@@ -1,8 +1,8 @@
-"""From which difference on a voxel is marked, in medians of the scan's own differences.
+"""From how much evidence of an anomaly on a voxel is marked: its difference in SDs times the network's probability.
 
 Asked of people whom the training left out, in health and with unseen lesions, in every modality alike: best is where
 the Dice of the sick, less the share of the brain that is marked in the healthy, is greatest. The answer goes into the
-model's card as `marked_medians`; the best difference that is the same for all scans stands beside it.
+model's card as `marked`.
 """
 
 from __future__ import annotations
@@ -11,44 +11,36 @@ from statistics import mean, median
 
 import torch
 
-from SlicerSynthReg.methods.una.difference import difference, marked_from
+from SlicerSynthReg.methods.una.difference import difference
 from SlicerSynthReg.methods.una.model import UNA
 from SlicerSynthReg.synth.healthy import HealthySample
 
-MEDIANS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
-SDS = (0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5)
+MARKED = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.5, 0.7, 1.0)
 Found = tuple[torch.Tensor, torch.Tensor]
-"""Differences (N,) in SDs within a brain, and which of them are sick (N,) bool."""
+"""Evidence (N,) within a brain, and which of its voxels are sick (N,) bool."""
 
 
-def differences(model: UNA, sample: HealthySample) -> Found:
-    t1 = model(sample.image, sample.mirrored).t1[0, 0].clamp_min(0)
-    brain = sample.brain[0, 0] > 0.5
-    return difference(t1, sample.image[0, 0], brain)[brain], sample.anomaly[0, 0][brain] > 0.5
+def evidence(model: UNA, sample: HealthySample) -> Found:
+    found, brain = model(sample.image, sample.mirrored), sample.brain[0, 0] > 0.5
+    away = difference(found.t1[0, 0].clamp_min(0), sample.image[0, 0], brain)
+    return (away * torch.sigmoid(found.anomaly_logit[0, 0]))[brain], sample.anomaly[0, 0][brain] > 0.5
 
 
-def thresholds(well: dict[str, list[Found]], sick: dict[str, list[Found]], voxel_ml: float) -> dict[str, object]:
-    """well, sick: modality -> people. The best of MEDIANS and of SDS, with what each does."""
+def threshold_of(well: dict[str, list[Found]], sick: dict[str, list[Found]], voxel_ml: float) -> dict[str, object]:
+    """well, sick: modality -> people. The best of MARKED, with what it does."""
 
-    def judged(by_scan: bool, factor: float) -> dict[str, object]:
-        def marked(away: torch.Tensor) -> torch.Tensor:
-            everywhere = torch.ones_like(away, dtype=torch.bool)
-            return away >= (marked_from(away, everywhere, factor) if by_scan else factor)
-
-        dice = {name: mean(_dice(marked(away), truth) for away, truth in one) for name, one in sick.items()}
-        false = {name: median(_false(marked(away), truth) for away, truth in one) for name, one in well.items()}
-        size = mean(len(away) for one in well.values() for away, _ in one)
+    def judged(marked: float) -> dict[str, object]:
+        dice = {name: mean(_dice(seen >= marked, truth) for seen, truth in one) for name, one in sick.items()}
+        false = {name: median(_false(seen >= marked, truth) for seen, truth in one) for name, one in well.items()}
+        size = mean(len(seen) for one in well.values() for seen, _ in one)
         return {
-            "from": factor,
+            "marked": marked,
             "score": mean(dice.values()) - mean(false.values()) / size,
             "Dice": {name: round(value, 3) for name, value in dice.items()},
             "ml in the healthy": {name: round(count * voxel_ml, 1) for name, count in false.items()},
         }
 
-    return {
-        "medians of each scan": max((judged(True, one) for one in MEDIANS), key=lambda row: float(str(row["score"]))),
-        "SDs, the same for all": max((judged(False, one) for one in SDS), key=lambda row: float(str(row["score"]))),
-    }
+    return max((judged(one) for one in MARKED), key=lambda row: float(str(row["score"])))
 
 
 def _dice(marked: torch.Tensor, truth: torch.Tensor) -> float:

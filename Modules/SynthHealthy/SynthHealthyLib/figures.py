@@ -17,12 +17,6 @@ def figures(report: Mapping[str, Any], warnings: list[str], marked_ml: float | N
         lines.append(_("Marked as anomaly at this threshold: {ml:.1f} ml").format(ml=marked_ml))
     elif report.get("anomaly_ml") is not None:
         lines.append(_marked(report))
-    if report.get("marked_from") is not None:
-        lines.append(
-            _("The threshold 0.5 stands for a difference of {sd:.1f} SD, chosen from this scan").format(
-                sd=report["marked_from"]
-            )
-        )
     for name, text in (
         ("error_well", _("Expected error of the T1, healthy part: {error:.3f} (white matter is 0.8)")),
         ("error_sick", _("Expected error of the T1, under the anomaly: {error:.3f}")),

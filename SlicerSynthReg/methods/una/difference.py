@@ -13,7 +13,6 @@ import torch
 from SlicerSynthReg.space.smoothing import gaussian
 
 REFITS, AGREEING_SDS, LEAST_SDS = 2, 2.0, 0.1
-LEAST_MARKED_SDS = 1.0
 SMOOTHING_VOX, FIELD_VOX = 1.0, 10.0
 
 
@@ -69,17 +68,12 @@ def slow_field(signed: torch.Tensor, kept: torch.Tensor, sd_vox: float = FIELD_V
     return sums[0] / sums[1].clamp_min(0.05)
 
 
-def marked_from(difference: torch.Tensor, where: torch.Tensor, medians: float) -> float:
-    """The difference, in SDs, from which on a voxel of this scan is marked: so many `medians` of the differences in
-    `where` (bool), for in some contrasts scan and reconstruction agree better than in others; at least one SD."""
-    middle = float(difference[where].median()) if bool(where.any()) else 0.0
-    return max(LEAST_MARKED_SDS, medians * middle)
-
-
-def as_anomaly(difference: torch.Tensor, marked_from: float) -> torch.Tensor:
-    """0 to 1 of a difference in SDs: d^2 / (d^2 + marked_from^2), 0.5 at `marked_from`."""
-    square = difference.square()
-    return square / (square + marked_from**2)
+def as_anomaly(difference: torch.Tensor, probability: torch.Tensor, marked: float) -> torch.Tensor:
+    """0 to 1 by what is evidence of an anomaly, e = `difference` in SDs times the network's `probability` of one:
+    e^2 / (e^2 + marked^2), 0.5 where e is `marked`. The difference alone finds wide sulci too, which the network knows
+    to be healthy; its probability alone does not know where an anomaly ends."""
+    square = (difference * probability).square()
+    return square / (square + marked**2)
 
 
 def _smoothed(values: torch.Tensor, where: torch.Tensor, sd_vox: float) -> torch.Tensor:

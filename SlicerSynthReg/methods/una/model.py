@@ -23,13 +23,13 @@ from SlicerSynthReg.weights.registry import Card, load_weights
 @dataclass(frozen=True)
 class UNAConfig:
     """paired: whether the network sees the counterpart side (ablation c: not). hidden: channels between features and
-    maps. marked_medians: the anomaly map is 0.5 where scan and reconstruction differ by so many times the median
-    difference in that scan's brain (`marked_from`; chosen by `healthy.py --threshold` among the benchmarks)."""
+    maps. marked: the anomaly map is 0.5 where the difference of scan and reconstruction, in SDs, times the
+    probability of an anomaly is so much (`as_anomaly`; chosen by `healthy.py --threshold` among the benchmarks)."""
 
     net: UNetConfig = field(default_factory=lambda: UNetConfig(inputs=2))
     paired: bool = True
     hidden: int = 24
-    marked_medians: float = 4.0
+    marked: float = 0.25
 
     @classmethod
     def from_card(cls, values: dict[str, Any]) -> UNAConfig:

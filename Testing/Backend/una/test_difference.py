@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from SlicerSynthReg.methods.una.difference import agreeing, as_anomaly, difference, expressed, marked_from
+from SlicerSynthReg.methods.una.difference import agreeing, as_anomaly, difference, expressed
 
 
 @pytest.fixture
@@ -90,16 +90,11 @@ def test_what_has_no_signal_does_not_stain_what_lies_beside_it(grey_to_white):
     assert float(difference(grey_to_white, image, EVERYWHERE)[~void].max()) > 1.5, "as it would otherwise"
 
 
-def test_marking_begins_higher_where_scan_and_reconstruction_agree_less():
-    """Four medians, whatever a lesion of a tenth adds; never below one SD, so that agreement marks nothing."""
-    away = torch.linspace(0, 0.6, 1000)
-    away[-100:] = 9.0
-    everywhere = torch.ones(1000, dtype=torch.bool)
-    assert marked_from(away, everywhere, 4.0) == pytest.approx(1.2, abs=0.01)
-    assert marked_from(away * 2, everywhere, 4.0) == pytest.approx(2.4, abs=0.01)
-    assert marked_from(away, away < 0.1, 4.0) == marked_from(away * 0, ~everywhere, 4.0) == 1.0
-
-
 def test_the_map_is_a_half_at_the_threshold_and_grows_with_the_difference():
-    found = as_anomaly(torch.tensor([0.0, 0.8, 1.6, 3.2, 100.0]), 1.6)
+    found = as_anomaly(torch.tensor([0.0, 0.8, 1.6, 3.2, 100.0]), torch.ones(5), 1.6)
     assert found.tolist() == pytest.approx([0, 0.2, 0.5, 0.8, 1], abs=1e-3)
+
+
+def test_what_the_network_takes_for_healthy_must_differ_more():
+    found = as_anomaly(torch.tensor([1.0, 1.0, 4.0, 9.0]), torch.tensor([1.0, 0.25, 0.25, 0.0]), 1.0)
+    assert found.tolist() == pytest.approx([0.5, 1 / 17, 0.5, 0])

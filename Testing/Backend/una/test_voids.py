@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -97,7 +99,9 @@ def test_where_the_other_side_has_no_signal_either_the_reconstruction_stays(brai
 def test_a_cut_head_is_marked_there_and_filled_as_bright_as_its_surroundings(
     upright, a_head_on, a_network_that_sees_next_to_nothing
 ):
+    """By a network that takes everything for abnormal, so that the difference alone tells."""
     a_network_that_sees_next_to_nothing.maps[2].bias.data[3] = 6.0
+    a_network_that_sees_next_to_nothing.config = replace(a_network_that_sees_next_to_nothing.config, marked=1.0)
     whole = a_head_on(upright)
     scan = whole.data.clone()
     cut = (slice(None), slice(16, 26), slice(20, 30), slice(18, 28))

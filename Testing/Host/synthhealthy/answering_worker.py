@@ -55,7 +55,6 @@ def heal(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
     ml = float(marked.sum()) * float(grid.spacing.prod()) / 1000
     report = {"model": "by hand", "brain_ml": 50.0, "anomaly_ml": ml, "pieces": 1, "largest_ml": ml}
     report["largest_at_mm"] = [14.0, -4.0, 5.0]
-    report["marked_from"] = 1.4
     report["config"] = {"threshold": request.parameters["threshold"]}
     outputs = {name: f"{name}.nii.gz" for name in made} | {"page": "report.html"}
     return TaskOutcome(outputs, report, ["The slices are 6.0 mm apart: between them the reconstruction is a guess."])
