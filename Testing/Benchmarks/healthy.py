@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from healthy_real import real_cases
 from healthy_scores import detection, in_t1, likeness, regions
-from healthy_threshold import Found, evidence, threshold_of
+from healthy_threshold import Found, evidence, thresholds
 from peers.vae import VAE, load_vae, train_vae
 
 from SlicerSynthReg.methods.una.difference import difference
@@ -170,7 +170,7 @@ def pasted(
             yield name, scores
 
 
-def threshold(people: People, config: HealthyTaskConfig, model: UNA, samples: int) -> dict[str, object]:
+def threshold(people: People, config: HealthyTaskConfig, model: UNA, samples: int) -> list[dict[str, object]]:
     """From how much evidence on is marked, set by other people than those of the table."""
 
     def people_that_are(sick: float) -> dict[str, list[Found]]:
@@ -183,7 +183,7 @@ def threshold(people: People, config: HealthyTaskConfig, model: UNA, samples: in
             for modality in JUDGED
         }
 
-    return threshold_of(people_that_are(0.0), people_that_are(1.0), config.samples.spacing**3 / 1000)
+    return thresholds(people_that_are(0.0), people_that_are(1.0), config.samples.spacing**3 / 1000)
 
 
 def table(samples: Samples) -> dict[str, dict[str, Scores]]:

@@ -26,8 +26,8 @@ def evidence(model: UNA, sample: HealthySample) -> Found:
     return (away * torch.sigmoid(found.anomaly_logit[0, 0]))[brain], sample.anomaly[0, 0][brain] > 0.5
 
 
-def threshold_of(well: dict[str, list[Found]], sick: dict[str, list[Found]], voxel_ml: float) -> dict[str, object]:
-    """well, sick: modality -> people. The best of MARKED, with what it does."""
+def thresholds(well: dict[str, list[Found]], sick: dict[str, list[Found]], voxel_ml: float) -> list[dict[str, object]]:
+    """well, sick: modality -> people. What each of MARKED does, the best first."""
 
     def judged(marked: float) -> dict[str, object]:
         dice = {name: mean(_dice(seen >= marked, truth) for seen, truth in one) for name, one in sick.items()}
@@ -40,7 +40,7 @@ def threshold_of(well: dict[str, list[Found]], sick: dict[str, list[Found]], vox
             "ml in the healthy": {name: round(count * voxel_ml, 1) for name, count in false.items()},
         }
 
-    return max((judged(one) for one in MARKED), key=lambda row: float(str(row["score"])))
+    return sorted((judged(one) for one in MARKED), key=lambda row: -float(str(row["score"])))
 
 
 def _dice(marked: torch.Tensor, truth: torch.Tensor) -> float:
