@@ -124,9 +124,12 @@ class RegistrationTask:
         if (config.loss == "deepsim") != (semantic is not None):
             raise ValueError("Found the loss deepsim without an extractor or another loss with one, expected both.")
         self.semantic = semantic.to(device).requires_grad_(False) if semantic else None
-        self.config, self.device, self.recipe = config, device, LOSSES[config.loss]
+        self.config, self.device = config, device
+        self.recipe, self.judged = LOSSES[config.loss], LOSSES["dice"]
         if config.alike:
-            self.recipe = dataclasses.replace(self.recipe, sequences=("T1",), alike=True)
+            self.recipe, self.judged = (
+                dataclasses.replace(one, sequences=("T1",), alike=True) for one in (self.recipe, self.judged)
+            )
         self.people, self.unseen = maps.people(held_out, margin=12) if maps else ([], [])
         self.looks = maps.looks if maps else Looks.arbitrary(config.pairs.shapes.labels)
         self.scored = maps.scored if maps else (None, *range(config.pairs.shapes.labels - 1))
@@ -158,7 +161,7 @@ class RegistrationTask:
         before, after, count = 0.0, 0.0, 6
         for n in range(count):
             generator = torch.Generator().manual_seed(10_000_000 + n)
-            pair = make_pair(self.config.pairs, LOSSES["dice"], self.unseen, self.looks, generator, self.device)
+            pair = make_pair(self.config.pairs, self.judged, self.unseen, self.looks, generator, self.device)
             u = exponential(model(pair.fixed.image, pair.moving.image, 1.0), SQUARINGS)
             a, b = (label_shares(view.labels, self.scored) for view in (pair.fixed, pair.moving))
             before += (1 - float(soft_dice_loss(a, b))) / count

@@ -68,7 +68,7 @@ def test_brains_and_shapes_differ_by_the_label_maps(trained, tmp_path, a_folder_
     assert [type(task) for task in tasks] == [AnatomyTask, FeatureTask, RegistrationTask, RegistrationTask]
     assert len(tasks[0].maps) == len(tasks[2].people) == 2 and tasks[2].config.pairs.one_person
     assert tasks[3].people == [] and not tasks[3].config.pairs.one_person
-    assert tasks[3].recipe.alike and not tasks[2].recipe.alike
+    assert tasks[3].recipe.alike and tasks[3].judged.alike and not (tasks[2].recipe.alike or tasks[2].judged.alike)
     assert tasks[2].config.pairs.shape == (80, 96, 80) and tasks[3].config.pairs.shape == (48, 48, 48)
 
 
