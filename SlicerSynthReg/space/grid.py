@@ -91,13 +91,14 @@ class Grid:
         shape = np.maximum(np.ceil(extent / wanted - 1e-3), 1).astype(int)
         return self._recentred(shape, self.directions * wanted, self.center_mm)
 
-    def scaled_down(self, factor: int) -> Grid:
-        """Grid of blocks of `factor`^3 voxels; block centres are the new voxel centres (average pooling's geometry)."""
-        shape = np.maximum(np.array(self.shape) // factor, 1)
+    def scaled_down(self, factor: int | tuple[int, int, int]) -> Grid:
+        """Grid of blocks of `factor`^3 voxels, or of so many along each axis; block centres are the new voxel centres
+        (average pooling's geometry)."""
+        factors = np.broadcast_to(factor, 3)
         affine = self.affine.copy()
-        affine[:3, 3] = self.index_to_world(np.full((1, 3), (factor - 1) / 2))[0]
-        affine[:3, :3] *= factor
-        return Grid(as_shape(shape), affine)
+        affine[:3, 3] = self.index_to_world((factors[None] - 1) / 2)[0]
+        affine[:3, :3] *= factors
+        return Grid(as_shape(np.maximum(np.array(self.shape) // factors, 1)), affine)
 
     def refined(self, factor: int) -> Grid:
         """Each voxel split into `factor`^3: the inverse of `scaled_down`."""

@@ -53,6 +53,7 @@ def topology_task(request: Request, workspace: Path, progress: Progress) -> Task
     i = in_brightness_of(i, j)
     model = loaded(Topology, card).to(device)
     describe = description(model.config.features, str(device))
+    i, j = (_asked(image, model.config.dims) for image in (i, j))
     progress(0.1, "comparing the images")
 
     def explain(one: torch.Tensor, other: torch.Tensor) -> Explained:
@@ -67,18 +68,17 @@ def topology_task(request: Request, workspace: Path, progress: Progress) -> Task
         }
         if "controls" in request.inputs:
             controls = _controls(Path(request.inputs["controls"]), grid, device)
-            images = tuple(in_brightness_of(one, j) for one in controls)
+            images = tuple(in_brightness_of(_asked(one, model.config.dims), j) for one in controls)
             progress(0.3, f"comparing with {len(images)} controls")
             maps["outliers"] = ControlGroup.of(images, explain).outliers(j, explain)
     progress(0.9, "writing")
-    coarse = grid.scaled_down(2)
+    volumes = {name: _volume(values.cpu().float(), grid).resampled(fixed.grid) for name, values in maps.items()}
     outputs, lit = {}, unit_intensities(fixed.data[:1]) > LIT
-    for name, values in maps.items():
-        volume = Volume(values.cpu().float(), coarse).resampled(fixed.grid)
+    for name, volume in volumes.items():
         outputs[name] = f"{name}.nii.gz"
         write_volume(Volume(volume.data * lit, fixed.grid, name=fixed.name), workspace / outputs[name])
     chosen = "outliers" if "outliers" in maps else "changes"
-    values = Volume(maps[chosen].cpu().float(), coarse).resampled(fixed.grid).data
+    values = volumes[chosen].data
     inside = values[lit].numpy()
     cut = float(np.percentile(inside, parameters.threshold)) if len(inside) else float("inf")
     marked = Volume(((values > cut) & lit).to(torch.uint8), fixed.grid, "labels", fixed.name)
@@ -93,6 +93,18 @@ def topology_task(request: Request, workspace: Path, progress: Progress) -> Task
         "percentiles": {str(p): float(np.percentile(inside, p)) for p in (50, 90, 95, 98, 99)} if len(inside) else {},
     }
     return TaskOutcome(outputs, report, [])
+
+
+def _asked(image: torch.Tensor, dims: int) -> torch.Tensor:
+    """(1, 1, I, J, K) as it is, or for a model of two dimensions its axial slices as a batch (K, 1, I, J)."""
+    return image if dims == 3 else image[0].permute(3, 0, 1, 2)
+
+
+def _volume(scores: torch.Tensor, grid: Grid) -> Volume:
+    """Scores (1, I/2, J/2, K/2) of a volume, or (K, I/2, J/2) of its slices, where they lie."""
+    if scores.dim() == 4:
+        return Volume(scores, grid.scaled_down(2))
+    return Volume(scores.permute(1, 2, 0)[None], grid.scaled_down((2, 2, 1)))
 
 
 def _controls(folder: Path, grid: Grid, device: torch.device) -> tuple[torch.Tensor, ...]:

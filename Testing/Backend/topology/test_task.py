@@ -23,11 +23,11 @@ from SlicerSynthReg.volume.write import write_volume
 from SlicerSynthReg.weights.registry import Card, available, save_model
 
 
-@pytest.fixture
-def installed(tmp_path, monkeypatch) -> None:
-    """A model at birth: nothing moves, and what scores is the difference of intensities."""
+@pytest.fixture(params=[3, 2], ids=["volumes", "slices"])
+def installed(request, tmp_path, monkeypatch) -> None:
+    """A model at birth, of volumes or of slices: nothing moves, and what scores is the difference of intensities."""
     torch.manual_seed(0)
-    config = replace(TopologyConfig.comparing(1), log_variance=(-6.0,), widths=(4, 8))
+    config = replace(TopologyConfig.comparing(1, request.param), log_variance=(-6.0,), widths=(4, 8))
     said = dict.fromkeys(("licence", "training_data", "intended_use", "limits", "modalities", "trained_with"), "-")
     card = Card("topology-test", "Topology", config.to_card(), "", spacing_mm=2.0, **said)
     save_model(card, Topology(config).state_dict(), tmp_path / "weights")
