@@ -60,12 +60,11 @@ def world(affine: np.ndarray, parent=None) -> np.ndarray:
     return np.array([to_world.TransformPoint(point) for point in points])
 
 
-def a_body(name: str, affine: np.ndarray, parent=None, lesion: bool = False, height: float = 1.0):
-    """A ball of 24 mm with a soft edge and a gradient; the lesion is a dark ball of 8 mm within."""
+def a_body(name: str, affine: np.ndarray, parent=None, lesion: bool = False, slope: float = 0.01):
+    """A ball of 24 mm with a soft edge, brighter by `slope` a mm to the front; the lesion is a dark ball of 8 mm."""
     points = world(affine, parent)
     distance = np.linalg.norm(points - CENTRE, axis=1)
-    values = 200 / (1 + np.exp((distance - 24) / 2.5)) * (1 + 0.01 * (points[:, 1] - CENTRE[1]))
-    values = np.maximum(values, 0) ** height
+    values = 200 / (1 + np.exp((distance - 24) / 2.5)) * (1 + slope * (points[:, 1] - CENTRE[1]))
     if lesion:
         values[np.linalg.norm(points - LESION, axis=1) < 8] *= 0.2
     array = np.ascontiguousarray(values.reshape(SHAPE).T).astype(np.float32)
@@ -223,7 +222,7 @@ def test_what_is_usual_among_controls_is_told_apart_and_a_folder_without_them_is
     find(panel)
     assert "Found 0 control images" in panel.text("statusLabel") and not panel.is_enabled("mapBox")
     for n in range(2):
-        control = a_body(f"control{n}", plain(), height=1 + 0.1 * n)
+        control = a_body(f"control{n}", plain(), slope=0.01 - 0.02 * n)
         slicer.util.saveNode(control, str(tmp_path / f"{n}.nrrd"), properties={})
         slicer.mrmlScene.RemoveNode(control)
     find(panel)
