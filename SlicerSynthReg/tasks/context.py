@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 
 from SlicerSynthReg.evaluate.overlap import overlap
-from SlicerSynthReg.methods.neuralizer.examples import AskConfig, roughness
+from SlicerSynthReg.methods.neuralizer.examples import roughness
 from SlicerSynthReg.methods.neuralizer.model import Neuralizer
+from SlicerSynthReg.methods.neuralizer.readout import ReadoutConfig
+from SlicerSynthReg.methods.neuralizer.slices import AskConfig
 from SlicerSynthReg.methods.uncertainty.ranking import CaseDoubt
 from SlicerSynthReg.report.context import ContextReport, context_page, context_picture
 from SlicerSynthReg.report.figure import png_bytes
@@ -157,7 +159,9 @@ def _target(request: Request, paths: list[PairPaths]) -> tuple[Volume, ...]:
 def _config(parameters: ContextParameters, frame: Frame) -> AskConfig:
     thin = parameters.spread > 0 and float(frame.grid.spacing.max()) <= THIN_MM
     apart = 2 if thin and len(frame.examples) >= parameters.size else 1
-    return AskConfig(PLANES[parameters.plane], parameters.size, parameters.spread, apart, parameters.neighbours)
+    readout = ReadoutConfig() if parameters.readout else None
+    planes = PLANES[parameters.plane]
+    return AskConfig(planes, parameters.size, parameters.spread, apart, parameters.neighbours, readout=readout)
 
 
 def _on_target(found: torch.Tensor, frame: Frame, target: Volume, through: Transform | None) -> Answer:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import torch
 
-from SlicerSynthReg.methods.neuralizer.examples import AskConfig, Example, answer_volume
+from SlicerSynthReg.methods.neuralizer.examples import answer_volume
 from SlicerSynthReg.methods.neuralizer.model import Neuralizer
+from SlicerSynthReg.methods.neuralizer.slices import AskConfig, Example
 from SlicerSynthReg.methods.propagation.patches import Box, PatchConfig, propagate
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import torch
 
-from SlicerSynthReg.methods.neuralizer.examples import Example
+from SlicerSynthReg.methods.neuralizer.slices import Example
 from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Transform

@@ -45,4 +45,7 @@ class ContextParameters(ComputeParameters):
     samples: int = parameter(
         int, 0, "Ask so many times again with half of the examples, to rank cases by doubt.", low=0, high=32
     )
+    readout: bool = parameter(
+        bool, True, "Fit the network's last step to the examples: no training, some seconds, clearly better answers."
+    )
     check_examples: bool = parameter(bool, True, "Ask the other examples about each one, and warn of contradictions.")

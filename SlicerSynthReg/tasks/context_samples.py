@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from SlicerSynthReg.evaluate.uncertainty import diversity, entropy, masks_of
-from SlicerSynthReg.methods.neuralizer.examples import AskConfig, Example
 from SlicerSynthReg.methods.neuralizer.model import Neuralizer
+from SlicerSynthReg.methods.neuralizer.slices import AskConfig, Example
 from SlicerSynthReg.methods.uncertainty.ranking import CaseDoubt
 from SlicerSynthReg.tasks.context_answer import answered
 

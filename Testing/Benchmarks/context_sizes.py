@@ -18,8 +18,10 @@ import torch
 from matplotlib.figure import Figure
 
 from SlicerSynthReg.losses.examples import question_loss
-from SlicerSynthReg.methods.neuralizer.examples import AskConfig, bootstrapped
+from SlicerSynthReg.methods.neuralizer.examples import answer_volume
 from SlicerSynthReg.methods.neuralizer.model import Encoded, Neuralizer, NeuralizerConfig
+from SlicerSynthReg.methods.neuralizer.readout import ReadoutConfig
+from SlicerSynthReg.methods.neuralizer.slices import AskConfig, Example, bootstrapped
 from SlicerSynthReg.synth.question import QuestionConfig, Source
 from SlicerSynthReg.synth.slices import SliceConfig
 from SlicerSynthReg.synth.tasks import TASKS, Question
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--structures", nargs="+", default=[], choices=list(ANATOMY), help="masks are of these alone")
     parser.add_argument("--questions", type=int, default=8, help="of each task")
+    parser.add_argument("--first", type=int, default=0, help="number of the first question")
     parser.add_argument("--side", type=int, default=96)
     parser.add_argument("--baseline-seconds", type=float, default=20.0, help="training of each U-Net; 0: none")
     parser.add_argument("--threads", type=int, default=2)
@@ -92,6 +95,7 @@ def main() -> None:
     hidden = [n for n, value in enumerate(maps.values) if asked and RIGHT_TO_LEFT.get(value, value) not in asked]
     source = Source(maps.people(0, MARGIN)[0], maps.looks, brain, hidden)
     models = {Path(name).name: loaded(name) for name in given.models}
+    forms = {"": AskConfig(readout=ReadoutConfig()), ", as trained": AskConfig()}
     rows = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else []
     done = {(row["task"], row["examples"]) for row in rows}
     for task in given.tasks:
@@ -99,16 +103,20 @@ def main() -> None:
             if (task, size) in done:
                 continue
             found: dict[str, list[float]] = {}
-            for seed in range(given.questions):
+            for seed in range(given.first, given.first + given.questions):
                 people = people_of(source, task, given.side, seed, max(given.sizes), given.unseen, given.unseen)
                 x, y = people.x[: given.unseen], people.y[: given.unseen]
                 pairs = people.context[0, given.unseen - 1 :][:size]
                 known = pairs[:, :3], pairs[:, 3:]
-                again = bootstrapped(*known, AskConfig(), torch.Generator().manual_seed(seed))
-                shown = torch.cat(again, 1)[None]
+                examples = [Example(a[:, :, :, None], b[:, :, :, None]) for a, b in zip(*known)]
                 with torch.inference_mode():
-                    answers = {name: model(x, shown.expand(len(x), -1, -1, -1, -1)) for name, model in models.items()}
-                if given.baseline_seconds and seed < 3:
+                    answers = {
+                        f"{name}{told}": torch.stack([answer_volume(model, one[..., None], examples, how) for one in x])
+                        for name, model in models.items()
+                        for told, how in forms.items()
+                    }
+                answers = {name: one[..., 0] for name, one in answers.items()}
+                if given.baseline_seconds and seed < given.first + 3:
                     width = next(iter(models.values())).config.width
                     unet = trained_baseline(*known, people.mask, width, given.baseline_seconds)
                     with torch.inference_mode():

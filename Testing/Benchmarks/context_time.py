@@ -19,8 +19,10 @@ from statistics import median
 import psutil
 import torch
 
-from SlicerSynthReg.methods.neuralizer.examples import AskConfig, Example, answer_volume
+from SlicerSynthReg.methods.neuralizer.examples import answer_volume
 from SlicerSynthReg.methods.neuralizer.model import Neuralizer, NeuralizerConfig
+from SlicerSynthReg.methods.neuralizer.readout import ReadoutConfig
+from SlicerSynthReg.methods.neuralizer.slices import AskConfig, Example
 
 Seconds = tuple[float, float]
 """Wall, and of the processor over all threads."""
@@ -65,7 +67,7 @@ def a_volume(given: argparse.Namespace, width: int, slices: int, sending: object
     shape = (1, given.side, given.side, slices)
     examples = [Example(torch.rand(shape), torch.ones(shape)) for _ in range(given.volume_examples)]
     x = torch.rand(shape)
-    config = AskConfig(spread=1, apart=2)
+    config = AskConfig(spread=1, apart=2, readout=ReadoutConfig())
     process = psutil.Process()
     with torch.inference_mode():
         before = process.memory_info().rss

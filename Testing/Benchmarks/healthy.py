@@ -177,8 +177,7 @@ def threshold(people: People, config: HealthyTaskConfig, model: UNA, samples: in
         first = 30_000_000 + round(sick) * 10_000_000
         return {
             modality: [
-                evidence(model, sample_of(people, config, first + number, modality, sick))
-                for number in range(samples)
+                evidence(model, sample_of(people, config, first + number, modality, sick)) for number in range(samples)
             ]
             for modality in JUDGED
         }

@@ -1,48 +1,30 @@
 """From example volumes to the answer for a volume: slice after slice, in any plane.
 
 Every volume lies on one common grid. A slice of the target is asked with the examples' slices of the same place, and
-with those above and below if wanted, which forgives misalignment across the slices. Too few examples are told again,
-slightly moved (the paper's bootstrapping of the context).
+with those above and below if wanted, which forgives misalignment across the slices.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 from SlicerSynthReg.methods.neuralizer.model import Encoded, Neuralizer
-from SlicerSynthReg.space.sampling import sample
-from SlicerSynthReg.synth import draw
+from SlicerSynthReg.methods.neuralizer.readout import Readout, ReadoutConfig, drawn_pixels, fit_readout
+from SlicerSynthReg.methods.neuralizer.slices import (
+    AskConfig,
+    Example,
+    pairs_of,
+    places,
+    slice_context,
+    slice_input,
+    slices_at,
+)
 
-
-@dataclass(frozen=True)
-class AskConfig:
-    """planes: axes across which slices are cut; answers of several are averaged. size: examples that every slice is
-    asked with, repeated with small moves if there are fewer. spread: slices above and below from each example that are
-    examples too. apart: of the examples' slices only every so many-th is one. neighbours: whether a single image is
-    shown together with the slices above and below. at_once: questions, and examples that are encoded, in one batch:
-    more of them leave the processor's cache. move_degrees, move_pixels: of repeated examples."""
-
-    planes: tuple[int, ...] = (2,)
-    size: int = 8
-    spread: int = 0
-    apart: int = 1
-    neighbours: bool = False
-    at_once: int = 4
-    move_degrees: float = 4.0
-    move_pixels: float = 2.0
-    seed: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """x (C, I, J, K) images in [0, 1], at most three; y (L, I, J, K) a mask for each of L classes, or one image."""
-
-    x: torch.Tensor
-    y: torch.Tensor
+FITTING = 0.25
+"""Of an answer's time, about: fitting the last step."""
 
 
 def answer_volume(
@@ -56,20 +38,22 @@ def answer_volume(
 
     Where no example shows a class in a slice, the answer is 0 without asking. Memory does not grow with the number of
     slices asked. All examples have the same C and L as the target. A one-way network encodes each slice of the examples
-    once, whichever slices of the target ask for it.
+    once, whichever slices of the target ask for it, and its last step can be fitted to them (`config.readout`).
     """
     classes = examples[0].y.shape[0]
     total = torch.zeros(classes, *x.shape[1:])
     asked, count = 0, sum(x.shape[1 + axis] for axis in config.planes)
+    fitting = FITTING if config.readout else 0.0
     for axis in config.planes:
         turned = [Example(e.x.movedim(1 + axis, 1), e.y.movedim(1 + axis, 1)) for e in examples]
         target = x.movedim(1 + axis, 1)
         answers = total.movedim(1 + axis, 1)
         memory = SliceMemory(model, turned, config) if model.config.one_way else None
+        readouts = fitted(model, turned, config, mirrored=axis != 0) if model.config.one_way else {}
         for n in range(target.shape[1]):
-            answers[:, n] += _answer_slice(model, target, turned, n, config, memory) / len(config.planes)
+            answers[:, n] += _answer_slice(model, target, turned, n, config, memory, readouts) / len(config.planes)
             asked += 1
-            progress(asked / count)
+            progress(fitting + (1 - fitting) * asked / count)
     return total
 
 
@@ -80,6 +64,7 @@ def _answer_slice(
     n: int,
     config: AskConfig,
     memory: SliceMemory | None,
+    readouts: Mapping[int, Readout],
 ) -> torch.Tensor:
     """(L, H, W) for slice `n` of the first spatial axis."""
     device = next(model.parameters()).device
@@ -90,7 +75,11 @@ def _answer_slice(
     for start in range(0, len(shown), config.at_once):
         part = shown[start : start + config.at_once]
         given = question.expand(len(part), -1, -1, -1)
-        if memory is not None:
+        if memory is not None and readouts:
+            first, columns = model.columns(given, memory.of(n, part))
+            better = [readouts[c].of(first[row], columns[row]) for row, c in enumerate(part)]
+            answer = torch.stack(better)
+        elif memory is not None:
             answer = model.answer(given, memory.of(n, part))
         else:
             answer = model(given, pairs_of(*slice_context(examples, n, config), part).to(device))
@@ -114,7 +103,7 @@ class SliceMemory:
         for place in near:
             new = [c for c in classes if (place, c) not in self._known]
             if new:
-                encoded = self._encode(*_slices(self._examples, place, self._config), new)
+                encoded = self._encode(*slices_at(self._examples, place, self._config), new)
                 self._known.update({(place, c): encoded.rows(row, row + 1) for row, c in enumerate(new)})
         parts = [Encoded.stacked([self._known[place, c] for c in classes]) for place in near]
         counts = [len(self._examples)] * len(near)
@@ -131,70 +120,52 @@ class SliceMemory:
         return self._model.encode(pairs_of(x, y, classes).to(device), at_once)
 
 
-def pairs_of(x: torch.Tensor, y: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
-    """Inputs (N, 3, H, W) and answers (N, L, H, W) -> (len(classes), N, 4, H, W), as the network takes its examples."""
-    return torch.stack([torch.cat([x, y[:, c : c + 1]], 1) for c in classes])
+def fitted(model: Neuralizer, examples: Sequence[Example], config: AskConfig, mirrored: bool) -> dict[int, Readout]:
+    """The last step for each class that an example shows: each example (slices along the first spatial axis) is asked
+    about by the others. A single image is asked about by its mirror image along the next axis, if `mirrored`; of a
+    single mask, which may lie on one side, nothing can be asked, and {} is returned."""
+    if config.readout is None or (len(examples) == 1 and (not mirrored or _is_mask(examples[0].y))):
+        return {}
+    found = {}
+    for c in range(examples[0].y.shape[0]):
+        shown = [n for n in range(examples[0].y.shape[1]) if any(bool((e.y[c, n] != 0).any()) for e in examples)]
+        if shown:
+            found[c] = _fitted_to(model, examples, c, shown, config, config.readout)
+    return found
 
 
-def places(examples: Sequence[Example], n: int, config: AskConfig) -> list[int]:
-    """Slices of the examples that slice `n` is asked with."""
-    last, spread, apart = examples[0].x.shape[1] - 1, config.spread, config.apart
-    near = [place for place in range(max(0, n - spread), min(last, n + spread) + 1) if place % apart == 0]
-    return near or [n - n % apart]
+def _fitted_to(
+    model: Neuralizer, examples: Sequence[Example], c: int, shown: Sequence[int], config: AskConfig, how: ReadoutConfig
+) -> Readout:
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(how.seed)
+    count = min(len(shown), max(1, how.looks // len(examples)))
+    looks = [shown[(2 * k + 1) * len(shown) // (2 * count)] for k in range(count)]
+    tellers = examples if len(examples) > 1 else [Example(e.x.flip(2), e.y.flip(2)) for e in examples]
+    columns, lacking, stands_for = [], [], []
+    for n in looks:
+        told = [_encoded(model, [one], n, c, config) for one in tellers]
+        y = torch.stack([e.y[c, n] for e in examples]).to(device)
+        for row, one in enumerate(examples):
+            others = [each for m, each in enumerate(told) if m != row] or told
+            x = slice_input(one.x, n, config)[None].to(device)
+            answer, known = model.columns(x, Encoded.pooled(others, [1] * len(others)))
+            drawn, each = drawn_pixels(y, how.pixels // (count * len(examples)), how.near, generator)
+            columns.append(known[0].flatten(0, 1)[drawn])
+            lacking.append((y[row] - answer[0, 0]).flatten()[drawn])
+            stands_for.append(each)
+    return fit_readout(torch.cat(columns), torch.cat(lacking), torch.cat(stands_for), len(examples), how)
 
 
-def slice_input(x: torch.Tensor, n: int, config: AskConfig) -> torch.Tensor:
-    """(3, H, W): slice `n` of each image of x (C, S, H, W), or of one image with the slices above and below."""
-    last = x.shape[1] - 1
-    if config.neighbours and x.shape[0] == 1:
-        return torch.stack([x[0, min(max(n + step, 0), last)] for step in (-1, 0, 1)])
-    planes = x[:, n]
-    return torch.cat([planes, planes.new_zeros(3 - len(planes), *planes.shape[1:])])
+def _encoded(model: Neuralizer, examples: Sequence[Example], n: int, c: int, config: AskConfig) -> Encoded:
+    """Class `c` of the examples' slices that slice `n` is asked with."""
+    device = next(model.parameters()).device
+    x, y = (torch.cat(both) for both in zip(*(slices_at(examples, at, config) for at in places(examples, n, config))))
+    return model.encode(pairs_of(x, y, [c]).to(device), config.at_once)
 
 
-def slice_context(examples: Sequence[Example], n: int, config: AskConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs (N, 3, H, W) and answers (N, L, H, W) of the examples at slice `n`, N at least `size`."""
-    x, y = (torch.cat(both) for both in zip(*(_slices(examples, at, config) for at in places(examples, n, config))))
-    return bootstrapped(x, y, config, torch.Generator().manual_seed(config.seed * 100_003 + n))
-
-
-def _slices(examples: Sequence[Example], n: int, config: AskConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """Inputs and answers of the examples at slice `n` alone."""
-    return torch.stack([slice_input(e.x, n, config) for e in examples]), torch.stack([e.y[:, n] for e in examples])
-
-
-def bootstrapped(
-    x: torch.Tensor, y: torch.Tensor, config: AskConfig, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """x (N, 3, H, W), y (N, L, H, W) with further ones up to `size`: drawn with replacement, x and y moved alike."""
-    missing = config.size - len(x)
-    if missing <= 0:
-        return x, y
-    both = torch.cat([x, y], 1)
-    moved = []
-    for _ in range(missing):
-        one = both[draw.integer(generator, 0, len(x) - 1)]
-        angle = math.radians(draw.uniform(generator, -config.move_degrees, config.move_degrees))
-        shift = [draw.uniform(generator, -config.move_pixels, config.move_pixels) for _ in range(2)]
-        scale = 1 + draw.uniform(generator, -0.04, 0.04)
-        moved.append(_moved(one, angle, shift, scale))
-    together = torch.cat([both, torch.stack(moved)])
-    return together[:, : x.shape[1]], together[:, x.shape[1] :]
-
-
-def _moved(planes: torch.Tensor, angle: float, shift: list[float], scale: float) -> torch.Tensor:
-    """(C, H, W) turned about its centre, scaled and shifted; edges repeated."""
-    height, width = planes.shape[-2:]
-    i, j = torch.meshgrid(torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2, indexing="ij")
-    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
-    index = torch.stack(
-        [
-            torch.zeros(height, width),
-            cos * i - sin * j + (height - 1) / 2 + shift[0],
-            sin * i + cos * j + (width - 1) / 2 + shift[1],
-        ]
-    )
-    return sample(planes[None, :, None], index[None, :, None], padding="border")[0, :, 0]
+def _is_mask(y: torch.Tensor) -> bool:
+    return bool(((y == 0) | (y == 1)).all())
 
 
 def roughness(mask: torch.Tensor, axis: int) -> float:

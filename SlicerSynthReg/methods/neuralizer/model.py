@@ -100,7 +100,7 @@ class Neuralizer(nn.Module):
         r_c = self.embed_c(self._padded(context.flatten(0, 1)))
         joins = (self.join_x, self.join_c)
         r_x, _ = self._walk((r_x, r_c), joins, lambda n, both: self.blocks[n](*both))
-        return self._out(r_x, x.shape)
+        return self.head(self.last(r_x))[..., : x.shape[-2], : x.shape[-1]]
 
     def encode(self, context: torch.Tensor, at_once: int = 32) -> Encoded:
         """What a `one_way` network remembers of examples (B, N, inputs + outputs, H, W), `at_once` in memory."""
@@ -123,12 +123,29 @@ class Neuralizer(nn.Module):
 
     def answer(self, x: torch.Tensor, encoded: Encoded) -> torch.Tensor:
         """y for x (B, inputs, H, W) after `encode`; encoded: of B elements, or of one for all."""
-        r_x, = self._walk(
-            (self.embed_x(self._padded(x)),),
-            (self.join_x,),
-            lambda n, r: (self.blocks[n].answer(r[0], encoded.means[n]),),
-        )  # fmt: skip
-        return self._out(r_x, x.shape)
+        return self.head(self._known(x, encoded)[-1])[..., : x.shape[-2], : x.shape[-1]]
+
+    def columns(self, x: torch.Tensor, encoded: Encoded) -> tuple[torch.Tensor, torch.Tensor]:
+        """The answer, and (B, H, W, F) all that the network knows of each pixel: what every block and the last unit
+        made of it, the latter bent once more, and the 3x3 pixels of the images about it."""
+        height, width = x.shape[-2:]
+        *blocks, last = self._known(x, encoded)
+        finest = [one if one.shape == last.shape else _as_fine_as(last, one) for one in blocks]
+        about = F.unfold(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3).unflatten(2, (height, width))
+        known = [one[..., :height, :width] for one in (*finest, last, F.gelu(last))]
+        columns = torch.cat([one.permute(0, 2, 3, 1) for one in (*known, about)], -1)
+        return self.head(last)[..., :height, :width], columns
+
+    def _known(self, x: torch.Tensor, encoded: Encoded) -> list[torch.Tensor]:
+        """The target's representation behind each block, at its resolution, and behind the last unit."""
+        known: list[torch.Tensor] = []
+
+        def step(n: int, r: Representations) -> Representations:
+            known.append(self.blocks[n].answer(r[0], encoded.means[n]))
+            return (known[-1],)
+
+        self._walk((self.embed_x(self._padded(x)),), (self.join_x,), step)
+        return [*known, self.last(known[-1])]
 
     def _walk(
         self,
@@ -154,5 +171,6 @@ class Neuralizer(nn.Module):
         padded = pad_to_multiple(image, 2 ** (self.config.stages - 1))
         return padded.contiguous(memory_format=torch.channels_last)
 
-    def _out(self, r_x: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        return self.head(self.last(r_x))[..., : shape[-2], : shape[-1]]
+
+def _as_fine_as(finest: torch.Tensor, r: torch.Tensor) -> torch.Tensor:
+    return F.interpolate(r, size=finest.shape[-2:], mode="bilinear", align_corners=False)

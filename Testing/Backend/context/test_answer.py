@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from SlicerSynthReg.methods.neuralizer.examples import AskConfig, Example, answer_volume
+from SlicerSynthReg.methods.neuralizer.examples import answer_volume
+from SlicerSynthReg.methods.neuralizer.slices import AskConfig, Example
 from SlicerSynthReg.tasks.context_answer import ALONE, answered, judged
 from SlicerSynthReg.tasks.context_brightness import brightness_of
 

@@ -5,17 +5,16 @@ import math
 import pytest
 import torch
 
-from SlicerSynthReg.methods.neuralizer.examples import (
+from SlicerSynthReg.methods.neuralizer.examples import answer_volume, roughness
+from SlicerSynthReg.methods.neuralizer.model import Neuralizer, NeuralizerConfig
+from SlicerSynthReg.methods.neuralizer.slices import (
     AskConfig,
     Example,
-    answer_volume,
     bootstrapped,
     pairs_of,
-    roughness,
     slice_context,
     slice_input,
 )
-from SlicerSynthReg.methods.neuralizer.model import Neuralizer, NeuralizerConfig
 
 
 def examples(count: int, classes: int = 2) -> list[Example]:

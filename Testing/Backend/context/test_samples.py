@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from SlicerSynthReg.methods.neuralizer.examples import AskConfig, Example
+from SlicerSynthReg.methods.neuralizer.slices import AskConfig, Example
 from SlicerSynthReg.tasks.context_samples import case_doubt, with_background
 
 
