@@ -11,11 +11,10 @@ from torch.nn import functional as F
 
 from SlicerSynthReg.methods.instance.channels import Channels
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
-from SlicerSynthReg.methods.una.difference import agreeing, as_anomaly, difference, expressed
+from SlicerSynthReg.methods.una.difference import as_anomaly, difference
 from SlicerSynthReg.methods.una.model import UNA, Reconstruction
 from SlicerSynthReg.methods.una.voids import air_about, filled_void, void_of
 from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.space.harmonic import harmonic
 from SlicerSynthReg.space.pieces import largest_piece
 from SlicerSynthReg.space.smoothing import box_mean
 from SlicerSynthReg.space.transform import Affine, Composite, Transform, resample
@@ -33,8 +32,6 @@ BRAIN_T1 = 0.12
 NEAR_VOX = 3
 """... as this: a lesion at its surface may have been taken for none of it."""
 THICK_MM = 4.0
-FILLED_FROM, FILLED_WHOLLY = 0.7, 0.9
-"""Anomaly map: from where on a scan that is filled gives way to its reconstruction, and where nothing is left of it."""
 LARGEST_ML = 2200.0
 """Of a brain and the voxel about it that `anatomy` adds."""
 
@@ -269,23 +266,3 @@ def detailed(healed: Healed, volume: Volume, grid: Grid) -> Volume:
     base, gain, brain = (one.resampled(grid).data for one in (healed.base, healed.gain, healed.brain))
     seen = field_of_view(volume, grid)
     return Volume((base + gain * fine.data).clamp_min(0) * (brain > 0.5) * seen, grid, name=volume.name)
-
-
-def in_own_contrast(healed: Healed, volume: Volume) -> Volume:
-    """The anatomy in health as the raw scan would show it, in its units and on its grid: the T1 expressed in the scan's
-    contrast, with the scan's own shading, which is read where the scan is healthy and carried on smoothly into what is
-    not."""
-    t1, scan = healed.t1.data[0], healed.scan.data[0]
-    well = (healed.brain.data[0] > 0) & (healed.anomaly.data[0] < FILLED_FROM)
-    made = expressed(t1, scan, agreeing(t1, scan, well))
-    made = made + harmonic(scan - made, ~well)
-    low, high = healed.lit
-    return Volume((low + made * (high - low))[None], healed.t1.grid, name=volume.name).resampled(volume.grid)
-
-
-def filled(healed: Healed, volume: Volume) -> Volume:
-    """The raw scan with the reconstruction, in the scan's own contrast, in place of what is abnormal; on its grid."""
-    found = healed.anomaly.resampled(volume.grid).data
-    share = ((found - FILLED_FROM) / (FILLED_WHOLLY - FILLED_FROM)).clamp(0, 1)
-    raw = volume.data[:1].float()
-    return Volume(raw * (1 - share) + in_own_contrast(healed, volume).data * share, volume.grid, name=volume.name)

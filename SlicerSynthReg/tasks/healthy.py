@@ -20,7 +20,8 @@ from SlicerSynthReg.request import Progress, Request, TaskOutcome, shown_name
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.pieces import without_crumbs
 from SlicerSynthReg.tasks.device import set_up
-from SlicerSynthReg.tasks.healing import Healed, HealingConfig, detailed, filled, heal, other_side
+from SlicerSynthReg.tasks.filling import filled
+from SlicerSynthReg.tasks.healing import Healed, HealingConfig, detailed, heal, other_side
 from SlicerSynthReg.tasks.healthy_parameters import HealthyParameters
 from SlicerSynthReg.tasks.loaded import loaded, registration_network
 from SlicerSynthReg.tasks.machine import peak_memory_mb, version_of_synthreg
@@ -64,7 +65,7 @@ def healthy_task(request: Request, workspace: Path, progress: Progress) -> TaskO
         outputs = _write(results, parameters.threshold, workspace, beside)
         if parameters.filled:
             outputs["filled"] = "filled.nii.gz"
-            write_volume(filled(healed, scan), workspace / outputs["filled"])
+            write_volume(filled(healed, scan, loaded(UNA, card)), workspace / outputs["filled"])
         watch.stage("report", 0.94)
         report = _measured(request, parameters, healed, results, card.name, config.device)
         picture = drawn.result()

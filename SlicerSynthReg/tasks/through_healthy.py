@@ -14,7 +14,8 @@ import torch
 
 from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.methods.una.model import UNA
-from SlicerSynthReg.tasks.healing import HealingConfig, filled, heal
+from SlicerSynthReg.tasks.filling import filled
+from SlicerSynthReg.tasks.healing import HealingConfig, heal
 from SlicerSynthReg.tasks.register_inputs import Inputs
 from SlicerSynthReg.tasks.stopwatch import Progress
 from SlicerSynthReg.volume.volume import Volume
@@ -51,7 +52,7 @@ def in_health(
             progress((n + share) / len(sides), f"healthy anatomy: {text}")
 
         healed = heal(una, brains, spacing, scan, HealingConfig(device=device), tell)
-        compared: dict[str, Any] = {side: filled(healed, scan)}
+        compared: dict[str, Any] = {side: filled(healed, scan, una)}
         inputs = dataclasses.replace(inputs, **compared)
         seconds[f"healthy anatomy, {side}"] = sum(healed.seconds.values())
         if torch.equal(compared[side].data, scan.data[:1].float()):

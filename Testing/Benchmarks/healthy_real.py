@@ -14,7 +14,8 @@ from SlicerSynthReg.methods.synthmorph.model import SynthMorph
 from SlicerSynthReg.methods.una.model import UNA
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.harmonic import harmonic
-from SlicerSynthReg.tasks.healing import Healed, HealingConfig, heal, in_own_contrast, other_side
+from SlicerSynthReg.tasks.filling import filled
+from SlicerSynthReg.tasks.healing import Healed, HealingConfig, heal, other_side
 from SlicerSynthReg.tasks.model import chosen_card
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
@@ -60,7 +61,7 @@ def void(shared: Path, models: dict[str, UNA], brains: SynthMorph | None) -> dic
         other = other_side(healed, voided, voided.grid)
         if other is not None:
             results["mirrored copy"] = scores(torch.where(hole, other.data[0], voided.data[0]))
-        results[name] = scores(torch.where(hole, in_own_contrast(healed, voided).data[0], voided.data[0]))
+        results[name] = scores(torch.where(hole, filled(healed, voided, model).data[0], voided.data[0]))
     return results
 
 
