@@ -3,12 +3,14 @@
 A network that learned many tasks answers each of them roughly; what it knows of a pixel tells more than its answer.
 So every example is asked about by the others, and what the answers lack is regressed on all that the network knows of
 those pixels, bent in random directions (a ridge regression on random features: Rahimi and Recht, 2007; its closed form
-as the last step of a few-shot learner: Bertinetto et al., 2019). No step of training, a few seconds. Beyond the paper.
+as the last step of a few-shot learner: Bertinetto et al., 2019). How far the examples are followed is what foretold one
+of them best from the others. No step of training, a few seconds. Beyond the paper.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import torch
@@ -20,13 +22,15 @@ LIMIT = 6.0
 
 @dataclass(frozen=True)
 class ReadoutConfig:
-    """bends: random directions; bend: how strongly pixels differ along them. prior: weight of the answer as it was
-    trained, against one example. looks: slices of examples asked about. pixels: drawn from them, near what masks show
+    """bends: random directions; bend: how strongly pixels differ along them. priors: weights of the answer as it was
+    trained, against one example, that are tried; a single example takes the last. folds: parts in which examples are
+    left out to try them. looks: slices of examples asked about. pixels: drawn from them, near what masks show
     and elsewhere. near: pixels about a mask."""
 
     bends: int = 256
     bend: float = 1.5
-    prior: float = 0.02
+    priors: tuple[float, ...] = (0.02, 0.2, 2.0)
+    folds: int = 8
     looks: int = 48
     pixels: int = 12_000
     near: int = 4
@@ -56,11 +60,13 @@ class Readout:
 
 
 def fit_readout(
-    columns: torch.Tensor, lacking: torch.Tensor, stands_for: torch.Tensor, examples: int, config: ReadoutConfig
+    columns: torch.Tensor, lacking: torch.Tensor, stands_for: torch.Tensor, example: torch.Tensor, config: ReadoutConfig
 ) -> Readout:
-    """columns (P, F), and for each of the P pixels what the answer lacks, and how many pixels it stands for.
+    """columns (P, F), and for each of the P pixels what the answer lacks, how many pixels it stands for, and of which
+    example it is (long, from 0 on).
 
-    argmin over w of the mean of (lacking - w . features)^2 + prior / examples |w|^2, the constant free.
+    argmin over w of the mean of (lacking - w . features)^2 + prior / examples |w|^2, the constant free. The prior is
+    that whose fit to the others errs least on examples left out; where none is better than nothing, w is 0.
     """
     generator = torch.Generator().manual_seed(config.seed)
     many = columns.shape[1]
@@ -71,12 +77,49 @@ def fit_readout(
     spread = (share @ (columns - mean) ** 2).sqrt() + 1e-6
     unfitted = Readout(mean, spread, directions.to(columns), offsets.to(columns), columns.new_zeros(0))
     phi = torch.cat([torch.ones_like(columns[:, :1]), *unfitted.known(columns)], 1)
-    shared = phi * share[:, None]
-    gram = (shared.T @ phi).double()
-    penalty = torch.full_like(gram[0], config.prior / examples)
-    penalty[0] = 1e-9
-    weights = torch.linalg.solve(gram + penalty.diag(), (shared.T @ lacking).double())
+    examples = int(example.max()) + 1
+    parts = [_Part.of(phi[fold], lacking[fold], share[fold]) for fold in _folds(example, min(examples, config.folds))]
+    whole = _Part(sum(one.gram for one in parts), sum(one.moment for one in parts), sum(one.square for one in parts))
+    prior = config.priors[-1]
+    if len(parts) > 1:
+        errors = torch.stack(
+            [sum(one.error((whole - one).solved(p / examples)) for one in parts) for p in config.priors]
+        )
+        prior = config.priors[int(errors.argmin())] if float(errors.min()) < float(whole.square) else math.inf
+    weights = whole.solved(prior / examples) if math.isfinite(prior) else torch.zeros_like(whole.moment)
     return dataclasses.replace(unfitted, weights=weights.to(columns))
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What a ridge needs of some pixels, in double precision: sums over them of features' products (F, F), of features
+    and what lacks (F,), and of its square."""
+
+    gram: torch.Tensor
+    moment: torch.Tensor
+    square: torch.Tensor
+
+    @classmethod
+    def of(cls, phi: torch.Tensor, lacking: torch.Tensor, share: torch.Tensor) -> _Part:
+        shared = phi * share[:, None]
+        return cls((shared.T @ phi).double(), (shared.T @ lacking).double(), (share @ lacking.square()).double())
+
+    def __sub__(self, other: _Part) -> _Part:
+        return _Part(self.gram - other.gram, self.moment - other.moment, self.square - other.square)
+
+    def solved(self, penalty: float) -> torch.Tensor:
+        """The ridge's weights; the first feature is the constant 1, whose sum is the pixels' share of all."""
+        penalties = torch.full_like(self.moment, penalty * float(self.gram[0, 0]))
+        penalties[0] = 1e-9
+        return torch.linalg.solve(self.gram + penalties.diag(), self.moment)
+
+    def error(self, weights: torch.Tensor) -> torch.Tensor:
+        """Sum of squares that `weights` leave lacking here."""
+        return self.square - 2 * weights @ self.moment + weights @ self.gram @ weights
+
+
+def _folds(example: torch.Tensor, count: int) -> list[torch.Tensor]:
+    return [example % count == fold for fold in range(count)]
 
 
 def drawn_pixels(
