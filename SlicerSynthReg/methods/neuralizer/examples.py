@@ -142,7 +142,7 @@ def _fitted_to(
     count = min(len(shown), max(1, how.looks // len(examples)))
     looks = [shown[(2 * k + 1) * len(shown) // (2 * count)] for k in range(count)]
     tellers = examples if len(examples) > 1 else [Example(e.x.flip(2), e.y.flip(2)) for e in examples]
-    columns, lacking, stands_for, example = [], [], [], []
+    columns, answers, truth, stands_for, example = [], [], [], [], []
     for n in looks:
         told = [_encoded(model, [one], n, c, config) for one in tellers]
         y = torch.stack([e.y[c, n] for e in examples]).to(device)
@@ -152,10 +152,12 @@ def _fitted_to(
             answer, known = model.columns(x, Encoded.pooled(others, [1] * len(others)))
             drawn, each = drawn_pixels(y, how.pixels // (count * len(examples)), how.near, generator)
             columns.append(known[0].flatten(0, 1)[drawn])
-            lacking.append((y[row] - answer[0, 0]).flatten()[drawn])
+            answers.append(answer[0, 0].flatten()[drawn])
+            truth.append(y[row].flatten()[drawn])
             stands_for.append(each)
             example.append(torch.full_like(drawn, row))
-    return fit_readout(torch.cat(columns), torch.cat(lacking), torch.cat(stands_for), torch.cat(example), how)
+    seen, answer, y, share, whose = (torch.cat(one) for one in (columns, answers, truth, stands_for, example))
+    return fit_readout(seen, answer, y, share, whose, how)
 
 
 def _encoded(model: Neuralizer, examples: Sequence[Example], n: int, c: int, config: AskConfig) -> Encoded:

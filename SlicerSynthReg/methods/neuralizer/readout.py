@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+HALVES = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+"""Answers that are tried as the one from which on a mask is drawn."""
 LIMIT = 6.0
 """Standard deviations beyond which a pixel is not told apart: nothing is known of what lies there."""
 
@@ -39,19 +41,28 @@ class ReadoutConfig:
 
 @dataclass(frozen=True, eq=False)
 class Readout:
-    """mean, spread (F,) of what is known of pixels; directions (F, K), offsets (K,); weights (1 + F + K,)."""
+    """mean, spread (F,) of what is known of pixels; directions (F, K), offsets (K,); weights (1 + F + K,). half: the
+    sum of answer and weighted features that becomes 0.5, of masks."""
 
     mean: torch.Tensor
     spread: torch.Tensor
     directions: torch.Tensor
     offsets: torch.Tensor
     weights: torch.Tensor
+    half: float = 0.5
 
     def of(self, answer: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         """answer (1, H, W) and columns (H, W, F) of `Neuralizer.columns` -> the answer with what it lacked."""
         z, bent = self.known(columns.flatten(0, 1))
         constant, straight, curved = self.weights.split([1, z.shape[1], bent.shape[1]])
-        return answer + (constant + z @ straight + bent @ curved).view_as(answer)
+        return self.halved(answer + (constant + z @ straight + bent @ curved).view_as(answer))
+
+    def halved(self, found: torch.Tensor) -> torch.Tensor:
+        """0 stays 0, `half` becomes 0.5, 1 stays 1."""
+        if self.half == 0.5:
+            return found
+        low, high = 0.5 * found / self.half, 0.5 + 0.5 * (found - self.half) / (1 - self.half)
+        return torch.where(found < self.half, low, high).clamp(0, 1)
 
     def known(self, columns: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(P, F) -> the same in standard deviations, and (P, K) bent."""
@@ -60,14 +71,21 @@ class Readout:
 
 
 def fit_readout(
-    columns: torch.Tensor, lacking: torch.Tensor, stands_for: torch.Tensor, example: torch.Tensor, config: ReadoutConfig
+    columns: torch.Tensor,
+    answer: torch.Tensor,
+    y: torch.Tensor,
+    stands_for: torch.Tensor,
+    example: torch.Tensor,
+    config: ReadoutConfig,
 ) -> Readout:
-    """columns (P, F), and for each of the P pixels what the answer lacks, how many pixels it stands for, and of which
-    example it is (long, from 0 on).
+    """columns (P, F), and for each of the P pixels the answer as trained, the true one, how many pixels it stands for,
+    and of which example it is (long, from 0 on).
 
-    argmin over w of the mean of (lacking - w . features)^2 + prior / examples |w|^2, the constant free. The prior is
-    that whose fit to the others errs least on examples left out; where none is better than nothing, w is 0.
+    argmin over w of the mean of (y - answer - w . features)^2 + prior / examples |w|^2, the constant free. The prior is
+    that whose fit to the others errs least on examples left out; where none is better than nothing, w is 0. Of masks
+    the half is found on examples left out, too: where their Dice is highest.
     """
+    lacking = y - answer
     generator = torch.Generator().manual_seed(config.seed)
     many = columns.shape[1]
     directions = torch.randn(many, config.bends, generator=generator) * config.bend / many**0.5
@@ -78,7 +96,9 @@ def fit_readout(
     unfitted = Readout(mean, spread, directions.to(columns), offsets.to(columns), columns.new_zeros(0))
     phi = torch.cat([torch.ones_like(columns[:, :1]), *unfitted.known(columns)], 1)
     examples = int(example.max()) + 1
-    parts = [_Part.of(phi[fold], lacking[fold], share[fold]) for fold in _folds(example, min(examples, config.folds))]
+    count = min(examples, config.folds)
+    folds = [example % count == fold for fold in range(count)]
+    parts = [_Part.of(phi[fold], lacking[fold], share[fold]) for fold in folds]
     whole = _Part(sum(one.gram for one in parts), sum(one.moment for one in parts), sum(one.square for one in parts))
     prior = config.priors[-1]
     if len(parts) > 1:
@@ -86,8 +106,23 @@ def fit_readout(
             [sum(one.error((whole - one).solved(p / examples)) for one in parts) for p in config.priors]
         )
         prior = config.priors[int(errors.argmin())] if float(errors.min()) < float(whole.square) else math.inf
-    weights = whole.solved(prior / examples) if math.isfinite(prior) else torch.zeros_like(whole.moment)
-    return dataclasses.replace(unfitted, weights=weights.to(columns))
+
+    def weights(part: _Part) -> torch.Tensor:
+        found = part.solved(prior / examples) if math.isfinite(prior) else torch.zeros_like(part.moment)
+        return found.to(columns)
+
+    half = 0.5
+    if len(parts) > 1 and bool(((y == 0) | (y == 1)).all()):
+        left_out = answer.clone()
+        for fold, one in zip(folds, parts):
+            left_out[fold] += phi[fold] @ weights(whole - one)
+        half = max(HALVES, key=lambda value: (_dice(left_out > value, y, stands_for), -abs(value - 0.5)))
+    return dataclasses.replace(unfitted, weights=weights(whole), half=half)
+
+
+def _dice(found: torch.Tensor, y: torch.Tensor, stands_for: torch.Tensor) -> float:
+    both = (stands_for * found * y).sum()
+    return float(2 * both / (stands_for * (found + y)).sum().clamp_min(1e-9))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +151,6 @@ class _Part:
     def error(self, weights: torch.Tensor) -> torch.Tensor:
         """Sum of squares that `weights` leave lacking here."""
         return self.square - 2 * weights @ self.moment + weights @ self.gram @ weights
-
-
-def _folds(example: torch.Tensor, count: int) -> list[torch.Tensor]:
-    return [example % count == fold for fold in range(count)]
 
 
 def drawn_pixels(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -27,6 +29,11 @@ def everywhere(columns: torch.Tensor) -> torch.Tensor:
     return torch.ones(len(columns))
 
 
+def nothing(columns: torch.Tensor) -> torch.Tensor:
+    """The answer as trained."""
+    return torch.zeros(len(columns))
+
+
 def of_one(columns: torch.Tensor) -> torch.Tensor:
     return torch.zeros(len(columns), dtype=torch.long)
 
@@ -34,7 +41,14 @@ def of_one(columns: torch.Tensor) -> torch.Tensor:
 def off(lacking: torch.Tensor, columns: torch.Tensor, config: ReadoutConfig) -> float:
     """Share of what was lacking (its variance) that is lacking still, in pixels that were not fitted to."""
     half = len(columns) // 2
-    readout = fit_readout(columns[:half], lacking[:half], everywhere(columns[:half]), of_one(columns[:half]), config)
+    readout = fit_readout(
+        columns[:half],
+        nothing(columns[:half]),
+        lacking[:half],
+        everywhere(columns[:half]),
+        of_one(columns[:half]),
+        config,
+    )
     found = readout.of(torch.zeros(1, half, 1), columns[half:, None])[0, :, 0]
     return float((found - lacking[half:]).var() / lacking[half:].var())
 
@@ -55,7 +69,9 @@ def test_a_bent_lack_needs_bends():
 
 def test_a_strong_prior_leaves_the_answer_but_for_its_mean():
     columns = pixels(1000)
-    readout = fit_readout(columns, columns[:, 0], everywhere(columns), of_one(columns), ReadoutConfig(priors=(1e9,)))
+    readout = fit_readout(
+        columns, nothing(columns), columns[:, 0], everywhere(columns), of_one(columns), ReadoutConfig(priors=(1e9,))
+    )
     found = readout.of(torch.full((1, 1000, 1), 0.25), columns[:, None])
     assert torch.allclose(found, 0.25 + columns[:, 0].mean(), atol=1e-4)
 
@@ -64,7 +80,8 @@ def test_more_examples_outweigh_the_prior():
     columns = pixels(1000)
     config = ReadoutConfig(priors=(1.0,), bends=0)
     few, many = (
-        fit_readout(columns, columns[:, 0], everywhere(columns), torch.arange(1000) % n, config) for n in (1, 32)
+        fit_readout(columns, nothing(columns), columns[:, 0], everywhere(columns), torch.arange(1000) % n, config)
+        for n in (1, 32)
     )
     assert 0.45 < float(few.weights[1] / few.spread[0]) < 0.55, "as much as the prior: one half"
     assert 0.95 < float(many.weights[1] / many.spread[0]) < 0.99, "32 of 33"
@@ -74,16 +91,18 @@ def test_examples_that_foretell_nothing_of_each_other_are_not_followed():
     """In each of four examples something else lacks: what fits one fails the others."""
     columns, example = pixels(4000, known=8), torch.arange(4000) % 4
     lacking = columns[torch.arange(4000), example] - 2
-    followed = fit_readout(columns, lacking, everywhere(columns), of_one(columns), ReadoutConfig())
+    followed = fit_readout(columns, nothing(columns), lacking, everywhere(columns), of_one(columns), ReadoutConfig())
     assert float(followed.weights.abs().max()) > 0.05
-    told_apart = fit_readout(columns, lacking * (1 - 2 * (example % 2)), everywhere(columns), example, ReadoutConfig())
+    told_apart = fit_readout(
+        columns, nothing(columns), lacking * (1 - 2 * (example % 2)), everywhere(columns), example, ReadoutConfig()
+    )
     assert not told_apart.weights.any()
 
 
 def test_examples_that_foretell_each_other_are_followed_closely():
     columns, example = pixels(4000), torch.arange(4000) % 4
     lacking = columns @ torch.tensor([1.0, -2.0, 0.0, 0.5, 0.0])
-    readout = fit_readout(columns, lacking, everywhere(columns), example, ReadoutConfig(bends=0))
+    readout = fit_readout(columns, nothing(columns), lacking, everywhere(columns), example, ReadoutConfig(bends=0))
     assert torch.allclose(readout.weights[1:] / readout.spread, torch.tensor([1.0, -2, 0, 0.5, 0]), atol=0.02)
 
 
@@ -91,13 +110,31 @@ def test_a_pixel_that_stands_for_two_is_as_two_pixels():
     columns, lacking = pixels(60), torch.randn(60, generator=torch.Generator().manual_seed(3))
     stands_for = everywhere(columns)
     stands_for[:20] = 2
-    twice = fit_readout(columns, lacking, stands_for, of_one(columns), ReadoutConfig())
-    together = torch.cat([columns, columns[:20]]), torch.cat([lacking, lacking[:20]])
+    twice = fit_readout(columns, nothing(columns), lacking, stands_for, of_one(columns), ReadoutConfig())
+    together = torch.cat([columns, columns[:20]]), torch.zeros(80), torch.cat([lacking, lacking[:20]])
     known = fit_readout(*together, torch.ones(80), torch.zeros(80, dtype=torch.long), ReadoutConfig())
     found = [one.of(torch.zeros(1, 60, 1), columns[:, None]) for one in (twice, known)]
     assert torch.allclose(*found, atol=1e-3)
-    once = fit_readout(columns, lacking, everywhere(columns), of_one(columns), ReadoutConfig())
+    once = fit_readout(columns, nothing(columns), lacking, everywhere(columns), of_one(columns), ReadoutConfig())
     assert not torch.allclose(once.of(torch.zeros(1, 60, 1), columns[:, None]), found[0], atol=0.02)
+
+
+def test_a_mask_is_drawn_from_where_examples_left_out_agree_best():
+    """Answers that are right but for their height, which reaches 0.4 only; what else is known tells nothing."""
+    example = torch.arange(3000) % 3
+    y = (torch.rand(3000, generator=torch.Generator().manual_seed(0)) < 0.05).float()
+    answer = 0.4 * y + 0.1 * torch.rand(3000, generator=torch.Generator().manual_seed(1))
+    held = ReadoutConfig(priors=(1e9,), bends=0)
+    readout = fit_readout(pixels(3000), answer, y, torch.ones(3000), example, held)
+    found = readout.of(answer.view(1, -1, 1), pixels(3000)[:, None])[0, :, 0]
+    assert readout.half < 0.45 and torch.equal(found > 0.5, y > 0)
+    bare = dataclasses.replace(readout, half=0.25)
+    assert torch.allclose(bare.halved(torch.tensor([0.0, 0.25, 0.625, 1.0])), torch.tensor([0.0, 0.5, 0.75, 1.0]))
+
+
+def test_images_have_no_half(an_averaging_network):
+    known = [Example(x, 0.9 - 0.7 * x) for x in volumes(4)]
+    assert fitted(an_averaging_network, known, ASKED, mirrored=True)[0].half == 0.5
 
 
 def test_half_of_the_pixels_of_masks_are_near_them_and_stand_for_all():
