@@ -148,7 +148,7 @@ def curves(rows: list[dict]) -> Figure:
         plot.minorticks_off()
     for plot in plots[len(tasks) :]:
         plot.set_visible(False)
-    figure.axes[0].legend()
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="lower right")
     return figure
 
 
