@@ -8,7 +8,7 @@ from scipy.ndimage import binary_dilation
 from SlicerSynthReg.methods.una.filling import filled_hole
 from SlicerSynthReg.methods.una.model import UNA
 from SlicerSynthReg.space.transform import resample
-from SlicerSynthReg.tasks.healing import Healed
+from SlicerSynthReg.tasks.healing import Healed, through_mirror
 from SlicerSynthReg.volume.volume import Volume
 
 FILLED_FROM = 0.7
@@ -22,24 +22,15 @@ def filled(healed: Healed, volume: Volume, una: UNA) -> Volume:
     abnormal = (anomaly >= FILLED_FROM) & brain
     if not bool(abnormal.any()):
         return Volume(raw, volume.grid, name=volume.name)
+
+    def other_side(mask: torch.Tensor) -> torch.Tensor:
+        whole = resample(mask[None], healed.t1.grid, healed.scan_grid)[0]
+        return through_mirror(whole, healed.scan_grid, healed.mirror, healed.t1.grid)
+
     hole = torch.from_numpy(binary_dilation(abnormal.numpy())) & brain
     with torch.inference_mode():
-        made = filled_hole(una, healed.scan.data[0], healed.mirrored.data[0], hole, brain, _OtherSide(healed))
+        made = filled_hole(una, healed.scan.data[0], healed.mirrored.data[0], hole, brain, other_side)
     low, high = healed.lit
     there = Volume((low + made * (high - low))[None], healed.t1.grid).resampled(volume.grid).data
     share = (2 * Volume(hole[None].float(), healed.t1.grid).resampled(volume.grid).data).clamp(0, 1)
     return Volume(raw * (1 - share) + there * share, volume.grid, name=volume.name)
-
-
-class _OtherSide:
-    """Brings a mask on the results' grid over, as the scan was brought; there is nothing of it without a mirror."""
-
-    def __init__(self, healed: Healed) -> None:
-        self._healed = healed
-
-    def __call__(self, mask: torch.Tensor) -> torch.Tensor:
-        healed = self._healed
-        if healed.mirror is None:
-            return torch.zeros_like(mask)
-        whole = resample(mask[None], healed.t1.grid, healed.scan_grid)
-        return resample(whole.flip(1), healed.scan_grid, healed.t1.grid, healed.mirror)[0]

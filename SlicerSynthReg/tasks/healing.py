@@ -98,7 +98,7 @@ def heal(
         watch.stage("bringing the other side over", 0.2)
         mirror = None if config.mirror == "none" else mirror_of(scan, brain, brains, spacing, config)
         near = scan.on(box)
-        other = torch.zeros_like(near.image) if mirror is None else through_mirror(scan, mirror, box)
+        other = through_mirror(scan.image, scan.grid, mirror, box)
         watch.stage("reconstruction", 0.75)
         una = una.to(config.device)
         found = una(*(one[None, None].to(config.device) for one in (near.image, other)))
@@ -192,9 +192,12 @@ def mirror_of(
     return align(brains, spacing, fixed, flipped, how, mask, mask_flipped, Affine(start)).transform
 
 
-def through_mirror(scan: Scan, mirror: Transform, grid: Grid) -> torch.Tensor:
-    """(I, J, K) the scan's other side on `grid`, 0 where it was not scanned."""
-    return resample(scan.image.flip(0)[None], scan.grid, grid, mirror)[0]
+def through_mirror(image: torch.Tensor, source: Grid, mirror: Transform | None, grid: Grid) -> torch.Tensor:
+    """(I, J, K) the other side, on `grid`, of an image on the scan's grid `source`; 0 where it was not scanned, and
+    everywhere without a mirror."""
+    if mirror is None:
+        return torch.zeros(grid.shape)
+    return resample(image.flip(0)[None], source, grid, mirror)[0]
 
 
 def other_side(healed: Healed, volume: Volume, grid: Grid) -> Volume | None:
@@ -219,8 +222,7 @@ def _healed(
     seen: torch.Tensor,
     marked: float,
 ) -> dict[str, torch.Tensor]:
-    """The maps (I, J, K), and the difference from which on is marked; t1, anomaly, difference and brain are 0 outside
-    the brain and outside what was scanned."""
+    """The maps (I, J, K); t1, anomaly, difference and brain are 0 outside the brain and outside what was scanned."""
     drawn = found.t1[0, 0].cpu().clamp_min(0)
     near_brain = box_mean(brain[None, None], NEAR_VOX)[0, 0] > 0.02
     inside = largest_piece(((drawn > BRAIN_T1) & near_brain) | (brain > 0.5)).float() * seen

@@ -21,7 +21,7 @@ class HealthyParameters(ImageParameters):
         choices=("auto", "mr", "ct"),
     )  # fmt: skip
     threshold: float = parameter(
-        float, 0.5, "Anomaly map from which on a voxel is marked; 0.5 is chosen anew for each scan.",
+        float, 0.5, "Anomaly map from which on a voxel is marked.",
         low=0.0, high=1.0,
     )  # fmt: skip
     filled: bool = parameter(

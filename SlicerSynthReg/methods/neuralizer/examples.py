@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from SlicerSynthReg.methods.neuralizer.model import Encoded, Neuralizer
-from SlicerSynthReg.methods.neuralizer.readout import Readout, ReadoutConfig, drawn_pixels, fit_readout
+from SlicerSynthReg.methods.neuralizer.readout import Readout, ReadoutConfig, drawn_pixels, fit_readout, is_mask
 from SlicerSynthReg.methods.neuralizer.slices import (
     AskConfig,
     Example,
@@ -21,6 +21,7 @@ from SlicerSynthReg.methods.neuralizer.slices import (
     slice_context,
     slice_input,
     slices_at,
+    slices_near,
 )
 
 FITTING = 0.25
@@ -115,16 +116,14 @@ class SliceMemory:
         return Encoded.pooled(parts, counts)
 
     def _encode(self, x: torch.Tensor, y: torch.Tensor, classes: Sequence[int]) -> Encoded:
-        device = next(self._model.parameters()).device
-        at_once = max(self._config.at_once, len(classes))
-        return self._model.encode(pairs_of(x, y, classes).to(device), at_once)
+        return _encoded(self._model, x, y, classes, self._config)
 
 
 def fitted(model: Neuralizer, examples: Sequence[Example], config: AskConfig, mirrored: bool) -> dict[int, Readout]:
     """The last step for each class that an example shows: each example (slices along the first spatial axis) is asked
     about by the others. A single image is asked about by its mirror image along the next axis, if `mirrored`; of a
     single mask, which may lie on one side, nothing can be asked, and {} is returned."""
-    if config.readout is None or (len(examples) == 1 and (not mirrored or _is_mask(examples[0].y))):
+    if config.readout is None or (len(examples) == 1 and (not mirrored or is_mask(examples[0].y))):
         return {}
     found = {}
     for c in range(examples[0].y.shape[0]):
@@ -144,7 +143,7 @@ def _fitted_to(
     tellers = examples if len(examples) > 1 else [Example(e.x.flip(2), e.y.flip(2)) for e in examples]
     columns, answers, truth, stands_for, example = [], [], [], [], []
     for n in looks:
-        told = [_encoded(model, [one], n, c, config) for one in tellers]
+        told = [_encoded(model, *slices_near([one], n, config), [c], config) for one in tellers]
         y = torch.stack([e.y[c, n] for e in examples]).to(device)
         for row, one in enumerate(examples):
             others = [each for m, each in enumerate(told) if m != row] or told
@@ -160,15 +159,10 @@ def _fitted_to(
     return fit_readout(seen, answer, y, share, whose, how)
 
 
-def _encoded(model: Neuralizer, examples: Sequence[Example], n: int, c: int, config: AskConfig) -> Encoded:
-    """Class `c` of the examples' slices that slice `n` is asked with."""
+def _encoded(model: Neuralizer, x: torch.Tensor, y: torch.Tensor, classes: Sequence[int], config: AskConfig) -> Encoded:
+    """Examples' slices x (N, 3, H, W), y (N, L, H, W), a batch element a class."""
     device = next(model.parameters()).device
-    x, y = (torch.cat(both) for both in zip(*(slices_at(examples, at, config) for at in places(examples, n, config))))
-    return model.encode(pairs_of(x, y, [c]).to(device), config.at_once)
-
-
-def _is_mask(y: torch.Tensor) -> bool:
-    return bool(((y == 0) | (y == 1)).all())
+    return model.encode(pairs_of(x, y, classes).to(device), max(config.at_once, len(classes)))
 
 
 def roughness(mask: torch.Tensor, axis: int) -> float:

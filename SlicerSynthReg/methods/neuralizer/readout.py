@@ -100,24 +100,21 @@ def fit_readout(
     folds = [example % count == fold for fold in range(count)]
     parts = [_Part.of(phi[fold], lacking[fold], share[fold]) for fold in folds]
     whole = _Part(sum(one.gram for one in parts), sum(one.moment for one in parts), sum(one.square for one in parts))
-    prior = config.priors[-1]
+    prior, half = config.priors[-1], 0.5
     if len(parts) > 1:
-        errors = torch.stack(
-            [sum(one.error((whole - one).solved(p / examples)) for one in parts) for p in config.priors]
-        )
-        prior = config.priors[int(errors.argmin())] if float(errors.min()) < float(whole.square) else math.inf
+        tried = {p: [(whole - one).solved(p / examples) for one in parts] for p in (math.inf, *config.priors)}
+        prior = min(tried, key=lambda p: float(sum(one.error(w) for one, w in zip(parts, tried[p]))))
+        if is_mask(y):
+            left_out = answer.clone()
+            for fold, weights in zip(folds, tried[prior]):
+                left_out[fold] += phi[fold] @ weights.to(columns)
+            half = max(HALVES, key=lambda value: (_dice(left_out > value, y, stands_for), -abs(value - 0.5)))
+    return dataclasses.replace(unfitted, weights=whole.solved(prior / examples).to(columns), half=half)
 
-    def weights(part: _Part) -> torch.Tensor:
-        found = part.solved(prior / examples) if math.isfinite(prior) else torch.zeros_like(part.moment)
-        return found.to(columns)
 
-    half = 0.5
-    if len(parts) > 1 and bool(((y == 0) | (y == 1)).all()):
-        left_out = answer.clone()
-        for fold, one in zip(folds, parts):
-            left_out[fold] += phi[fold] @ weights(whole - one)
-        half = max(HALVES, key=lambda value: (_dice(left_out > value, y, stands_for), -abs(value - 0.5)))
-    return dataclasses.replace(unfitted, weights=weights(whole), half=half)
+def is_mask(y: torch.Tensor) -> bool:
+    """Whether an answer of any shape is 0 or 1 everywhere."""
+    return bool(((y == 0) | (y == 1)).all())
 
 
 def _dice(found: torch.Tensor, y: torch.Tensor, stands_for: torch.Tensor) -> float:
@@ -143,7 +140,10 @@ class _Part:
         return _Part(self.gram - other.gram, self.moment - other.moment, self.square - other.square)
 
     def solved(self, penalty: float) -> torch.Tensor:
-        """The ridge's weights; the first feature is the constant 1, whose sum is the pixels' share of all."""
+        """The ridge's weights, 0 for an infinite penalty; the first feature is the constant 1, whose sum is the pixels'
+        share of all."""
+        if math.isinf(penalty):
+            return torch.zeros_like(self.moment)
         penalties = torch.full_like(self.moment, penalty * float(self.gram[0, 0]))
         penalties[0] = 1e-9
         return torch.linalg.solve(self.gram + penalties.diag(), self.moment)
@@ -158,8 +158,8 @@ def drawn_pixels(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Answers (N, H, W) of all examples of a slice -> flat indices of up to `count` pixels within `near` of anything
     that a mask shows, and of as many elsewhere, and how many pixels each stands for. Images are drawn from alike."""
-    masks = bool(((y == 0) | (y == 1)).all())
-    about = F.max_pool2d(y.amax(0)[None], 2 * near + 1, 1, near)[0].flatten() > 0 if masks else y[0].flatten() < 0
+    shown = y.amax(0) if is_mask(y) else torch.zeros_like(y[0])
+    about = F.max_pool2d(shown[None], 2 * near + 1, 1, near)[0].flatten() > 0
     parts, stands_for = [], []
     for inside in (about, ~about):
         found = inside.nonzero()[:, 0]

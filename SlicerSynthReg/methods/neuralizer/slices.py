@@ -68,8 +68,14 @@ def slice_input(x: torch.Tensor, n: int, config: AskConfig) -> torch.Tensor:
 
 def slice_context(examples: Sequence[Example], n: int, config: AskConfig) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs (N, 3, H, W) and answers (N, L, H, W) of the examples at slice `n`, N at least `size`."""
-    x, y = (torch.cat(both) for both in zip(*(slices_at(examples, at, config) for at in places(examples, n, config))))
-    return bootstrapped(x, y, config, torch.Generator().manual_seed(config.seed * 100_003 + n))
+    generator = torch.Generator().manual_seed(config.seed * 100_003 + n)
+    return bootstrapped(*slices_near(examples, n, config), config, generator)
+
+
+def slices_near(examples: Sequence[Example], n: int, config: AskConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs and answers of all slices of the examples that slice `n` is asked with, none repeated."""
+    x, y = zip(*(slices_at(examples, place, config) for place in places(examples, n, config)))
+    return torch.cat(x), torch.cat(y)
 
 
 def slices_at(examples: Sequence[Example], n: int, config: AskConfig) -> tuple[torch.Tensor, torch.Tensor]:

@@ -24,6 +24,8 @@ LEAST_PRACTICE = 1000
 """Voxels that the weights are learned from; with fewer the network's guess stands alone."""
 APART_VOX = 3
 LIMIT = 6.0
+NETWORK, OTHER = 1, 2
+"""Places of two of the guesses; the smoothest continuation comes first."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,6 @@ def practice_holes(brain: torch.Tensor, taken: torch.Tensor, config: FillingConf
         if holes.any():
             found.append(torch.from_numpy(holes))
     return found
-
-
-RIM, NETWORK, OTHER = range(3)
-"""The first three of the guesses."""
 
 
 def _guesses(
