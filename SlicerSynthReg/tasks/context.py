@@ -67,7 +67,7 @@ def context_task(request: Request, workspace: Path, progress: Progress) -> TaskO
     watch = Stopwatch(progress)
     with torch.inference_mode():
         watch.stage("examples", 0.02)
-        asked = parameters.answer, parameters.labels, parameters.spacing_mm, parameters.alignment
+        asked = parameters.answer, parameters.labels, parameters.spacing_mm, parameters.alignment, parameters.absent
         frame = _frame(tuple(paths), _key(paths), *asked, device.type)
         config = _config(parameters, frame)
         watch.stage("aligning the target", 0.35)
@@ -137,12 +137,13 @@ def _frame(
     labels: str,
     spacing: float | None,
     alignment: str,
+    absent: bool,
     device: str,
 ) -> Frame:
     """Aligned examples; the last set is kept, so that its next target need not wait for it again."""
     pairs = read_pairs(paths, answer)
     masks = all(pair.output.kind == "labels" for pair in pairs)
-    return build_frame(pairs, wanted_labels(pairs, labels) if masks else (), spacing, alignment, device)
+    return build_frame(pairs, wanted_labels(pairs, labels) if masks else (), spacing, alignment, device, absent)
 
 
 def _target(request: Request, paths: list[PairPaths]) -> tuple[Volume, ...]:
@@ -256,7 +257,12 @@ def _warnings(alike: float, frame: Frame, agreement: dict[str, float], found: to
     for place, value in enumerate(frame.labels):
         shown = sum(bool((e.y[place] != 0).any()) for e in frame.examples)
         if shown < len(frame.examples):
-            told.append(f"Label {value} is in {shown} of {len(frame.examples)} examples only.")
+            asked = sum(place not in e.untold for e in frame.examples)
+            rest = " The others show other labels, so it counts as not drawn there; if it is truly absent, say absent."
+            told.append(
+                f"Label {value} is in {shown} of {len(frame.examples)} examples only."
+                + rest * (asked < len(frame.examples))
+            )
     if frame.labels and not bool((found > 0.5).any()):
         told.append("Nothing was found in the target.")
     return told

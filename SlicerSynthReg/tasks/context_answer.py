@@ -15,7 +15,7 @@ import torch
 
 from SlicerSynthReg.methods.neuralizer.examples import answer_volume
 from SlicerSynthReg.methods.neuralizer.model import Neuralizer
-from SlicerSynthReg.methods.neuralizer.slices import AskConfig, Example
+from SlicerSynthReg.methods.neuralizer.slices import AskConfig, Example, by_tellers, nth
 from SlicerSynthReg.methods.propagation.patches import Box, PatchConfig, propagate
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -47,12 +47,22 @@ def answered(
     found = torch.zeros(examples[0].y.shape[0], *x.shape[1:])
     if share < 1:
         found = (1 - share) * answer_volume(model, x, examples, config, lambda done: progress((1 - share) * done))
-    if share > 0:
-        patches = PatchConfig()
-        box = shown_box(examples, patches.search) if labels else whole(x)
-        pairs = [(e.x, e.y) for e in examples]
-        inside = (slice(None), *(slice(low, high) for low, high in box))
-        found[inside] += share * propagate(x, pairs, patches, box, lambda done: progress(1 - share + share * done))
+    groups = by_tellers(examples) if share > 0 else []
+    for n, (classes, tellers) in enumerate(groups):
+        box = shown_box(tellers, PatchConfig().search) if labels else whole(x)
+        told = nth(lambda done: progress(1 - share + share * done), n, len(groups))
+        patches = _by_patches(x, tellers, box, told)
+        found[(classes, *inside(box))] += share * patches
+    return found
+
+
+def _by_patches(
+    x: torch.Tensor, examples: Sequence[Example], box: Box, progress: Callable[[float], None] = lambda share: None
+) -> torch.Tensor:
+    """(L, *box): each class by the examples that tell of it."""
+    found = torch.zeros(examples[0].y.shape[0], *(high - low for low, high in box))
+    for classes, tellers in by_tellers(examples):
+        found[classes] = propagate(x, [(e.x, e.y) for e in tellers], PatchConfig(), box, progress)
     return found
 
 
@@ -69,17 +79,17 @@ def judged(
     scores = []
     for n, one in enumerate(examples[:most]):
         others = [e for m, e in enumerate(examples) if m != n]
+        told = [c for c in range(one.y.shape[0]) if c not in one.untold]
         by_network, by_patches, known = [], [], []
         for place in places:
             box = _slice_box(shown_box(examples, PatchConfig().search) if labels else whole(one.x), axis, place)
-            inside = (slice(None), *(slice(low, high) for low, high in box))
-            known.append(one.y[inside].flatten(1))
+            known.append(one.y[(told, *inside(box))].flatten(1))
             if min(shares) < 1:
-                cut = [Example(e.x.narrow(1 + axis, place, 1), e.y.narrow(1 + axis, place, 1)) for e in (one, *others)]
-                flat = [slice(None) if a == 1 + axis else part for a, part in enumerate(inside)]
-                by_network.append(answer_volume(model, cut[0].x, cut[1:], quick)[tuple(flat)].flatten(1))
+                cut = [_slice_of(e, axis, place) for e in (one, *others)]
+                flat = [slice(None) if a == axis else part for a, part in enumerate(inside(box))]
+                by_network.append(answer_volume(model, cut[0].x, cut[1:], quick)[(told, *flat)].flatten(1))
             if max(shares) > 0:
-                by_patches.append(propagate(one.x, [(e.x, e.y) for e in others], PatchConfig(), box).flatten(1))
+                by_patches.append(_by_patches(one.x, others, box)[told].flatten(1))
         truth = torch.cat(known, 1)
         network = torch.cat(by_network, 1) if by_network else torch.zeros_like(truth)
         patches = torch.cat(by_patches, 1) if by_patches else torch.zeros_like(truth)
@@ -116,6 +126,18 @@ def _box(shown: torch.Tensor, margin: int) -> Box:
     low, high = (places.min(0).values - margin).clamp_min(0), places.max(0).values + 1 + margin
     i, j, k = ((a, min(b, n)) for a, b, n in zip(low.tolist(), high.tolist(), shown.shape))
     return i, j, k
+
+
+def inside(box: Box) -> tuple[slice, slice, slice]:
+    """Index of the voxels of a box."""
+    i, j, k = (slice(low, high) for low, high in box)
+    return i, j, k
+
+
+def _slice_of(example: Example, axis: int, place: int) -> Example:
+    """One slice of it, as a volume of one slice."""
+    x, y = (values.narrow(1 + axis, place, 1) for values in (example.x, example.y))
+    return dataclasses.replace(example, x=x, y=y)
 
 
 def _slice_box(box: Box, axis: int, place: int) -> Box:

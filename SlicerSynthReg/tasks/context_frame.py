@@ -5,6 +5,7 @@ The first example stays, so that one registration a target is enough, however ma
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,9 @@ from SlicerSynthReg.request import RequestError
 from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.transform import Transform
 from SlicerSynthReg.space.voting import resample_labels
-from SlicerSynthReg.tasks.context_brightness import Brightness, brightness_of
 from SlicerSynthReg.tasks.context_bring import REGISTERED, bring, likeness, shows_brain
-from SlicerSynthReg.tasks.context_inputs import Pair
+from SlicerSynthReg.tasks.context_inputs import Pair, not_drawn
+from SlicerSynthReg.volume.brightness import Brightness, brightness_of, raw
 from SlicerSynthReg.volume.intensity import unit_intensities
 from SlicerSynthReg.volume.volume import Volume
 
@@ -53,7 +54,7 @@ class Frame:
 
     def on_grid(self, images: Sequence[Volume], through: Transform | None) -> torch.Tensor:
         """(C, I, J, K) in [0, 1]; images of one person share its world."""
-        return bright(raw(images, self.grid, through), self.brightness)
+        return bright([raw(image, self.grid, through) for image in images], self.brightness)
 
 
 def build_frame(
@@ -62,24 +63,37 @@ def build_frame(
     spacing: float | None,
     alignment: str,
     device: str,
+    absent: bool = False,
 ) -> Frame:
-    """All examples on the first one's frame. labels: () for images."""
+    """All examples on the first one's frame. labels: () for images. absent: a label that an example lacks is not there,
+    rather than not drawn; else examples that tell of none of the labels are left out."""
+    untold: list[frozenset[int]] = [frozenset()] * len(pairs)
+    notes = []
+    if labels and not absent:
+        lacking = [(pair, not_drawn(pair, labels)) for pair in pairs]
+        notes = [
+            f"{pair.name}: left out, for it shows other labels only." for pair, k in lacking if len(k) == len(labels)
+        ]
+        pairs = [pair for pair, k in lacking if len(k) < len(labels)]
+        untold = [k for _, k in lacking if len(k) < len(labels)]
     first_inputs = pairs[0].inputs
     first = first_inputs[0]
     pixel = spacing or float(np.clip(np.sort(first.grid.spacing)[1], FINEST_MM, COARSEST_MM))
     grid = first.grid.aligned_to_ras(pixel)
-    if labels:
-        grid = _about(pairs[0].output, labels, grid)
-        _require_memory(grid, len(labels), len(pairs))
     brain = alignment in REGISTERED and shows_brain(first, device)
-    seen, outputs, notes = [], [], []
-    for n, pair in enumerate(pairs):
-        through, told = (None, ()) if n == 0 else bring(first, pair.inputs[0], alignment, device, brain)
-        notes += [f"{pair.name}: {text}" for text in told]
-        seen.append(raw(pair.inputs, grid, through))
-        outputs.append(_output(pair.output, grid, through, labels))
+    brought = [(None, ()), *(bring(first, pair.inputs[0], alignment, device, brain) for pair in pairs[1:])]
+    notes += [f"{pair.name}: {text}" for pair, (_, told) in zip(pairs, brought) for text in told]
+    throughs = [through for through, _ in brought]
+    if labels:
+        grid = _about([pair.output for pair in pairs], throughs, labels, grid)
+        _require_memory(grid, len(labels), len(pairs))
+    seen = [[raw(image, grid, through) for image in pair.inputs] for pair, through in zip(pairs, throughs)]
+    outputs = [_output(pair.output, grid, through, labels) for pair, through in zip(pairs, throughs)]
     brightness = tuple(brightness_of([one[c] for one in seen]) for c in range(len(first_inputs)))
-    examples = [Example(bright(one, brightness), y) for one, y in zip(seen, outputs)]
+    examples = [
+        Example(bright(one, brightness), y, frozenset(map(labels.index, lacks)))
+        for one, y, lacks in zip(seen, outputs, untold)
+    ]
     alike = [likeness(e.x[0], examples[0].x[0]) for e in examples[1:]]
     return Frame(
         grid,
@@ -106,19 +120,9 @@ def _require_memory(grid: Grid, labels: int, examples: int) -> None:
         )
 
 
-def raw(images: Sequence[Volume], grid: Grid, through: Transform | None) -> torch.Tensor:
-    """(C, I, J, K) on `grid`; images of one person share its world. Beyond an image lies its darkest value."""
-    parts = []
-    for image in images:
-        low = float(image.data.min())
-        shifted = Volume(image.data[:1] - low, image.grid)
-        parts.append(shifted.resampled(grid, through).data + low)
-    return torch.cat(parts)
-
-
-def bright(seen: torch.Tensor, brightness: Sequence[Brightness]) -> torch.Tensor:
-    """Raw (C, I, J, K) -> [0, 1]."""
-    return torch.stack([one.of(values) for one, values in zip(brightness, seen)])
+def bright(seen: Sequence[torch.Tensor], brightness: Sequence[Brightness]) -> torch.Tensor:
+    """Raw images (1, I, J, K) of one person -> (C, I, J, K) in [0, 1]."""
+    return torch.cat([one.of(values) for one, values in zip(brightness, seen)])
 
 
 def _output(volume: Volume, grid: Grid, through: Transform | None, labels: tuple[int, ...]) -> torch.Tensor:
@@ -141,13 +145,20 @@ def _scale(outputs: Sequence[Volume]) -> tuple[float, float]:
     return float(np.mean(low)), float(np.mean(high))
 
 
-def _about(volume: Volume, labels: tuple[int, ...], grid: Grid) -> Grid:
-    """`grid` cut to where `volume` has one of the labels, and a margin; the whole where it has none."""
-    seen = resample_labels(volume.data[0], volume.grid, grid)
-    places = torch.isin(seen, torch.tensor(labels, dtype=seen.dtype)).nonzero()
-    if not len(places):
+def _about(
+    volumes: Sequence[Volume], throughs: Sequence[Transform | None], labels: tuple[int, ...], grid: Grid
+) -> Grid:
+    """`grid` cut to the boxes of the labels in all volumes, brought to it, and a margin; the whole where none is."""
+    corners = []
+    for volume, through in zip(volumes, throughs):
+        places = torch.isin(volume.data[0], torch.tensor(labels, dtype=volume.data.dtype)).nonzero()
+        if len(places):
+            extent = zip(places.min(0).values.tolist(), places.max(0).values.tolist())
+            world = volume.grid.index_to_world(np.array(list(itertools.product(*extent)), dtype=float))
+            corners.append(grid.world_to_index(world if through is None else through.inverse().map_points(world)))
+    if not corners:
         return grid
-    margin = round(MARGIN_MM / float(grid.spacing[0]))
-    low = (places.min(0).values - margin).clamp_min(0)
-    high = torch.minimum(places.max(0).values + 1 + margin, torch.tensor(grid.shape))
-    return grid.cropped(low.tolist(), high.tolist())
+    found = np.concatenate(corners)
+    margin = MARGIN_MM / float(grid.spacing[0])
+    low, high = np.floor(found.min(0) - margin).astype(int), np.ceil(found.max(0) + margin).astype(int) + 1
+    return grid.cropped(np.clip(low, 0, None).tolist(), np.minimum(high, grid.shape).tolist())

@@ -70,6 +70,13 @@ def _as_labels(pair: Pair) -> Volume:
     return Volume(values.int(), pair.output.grid, "labels", pair.output.name)
 
 
+def not_drawn(pair: Pair, labels: Sequence[int]) -> frozenset[int]:
+    """Labels that nobody drew in an example: those that it lacks although it shows others. One that shows nothing at
+    all tells that nothing is there."""
+    shown = set(pair.output.data.unique().tolist()) - {0}
+    return frozenset(set(labels) - shown) if shown else frozenset()
+
+
 def wanted_labels(pairs: Sequence[Pair], text: str) -> tuple[int, ...]:
     """Label values to find: those of `text`, else all but 0 of the examples. Raises RequestError."""
     present = sorted(set().union(*(pair.output.data.unique().tolist() for pair in pairs)) - {0})

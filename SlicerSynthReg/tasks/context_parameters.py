@@ -19,6 +19,9 @@ class ContextParameters(ComputeParameters):
         str, "auto", "What the examples' outputs are: auto looks at them.", choices=("auto", "labels", "image")
     )
     labels: str = parameter(str, "", "Label values to find, with commas between them; default: all of the examples.")
+    absent: bool = parameter(
+        bool, False, "A label that an example with other labels lacks is truly not there, rather than not drawn."
+    )
     way: str = parameter(
         str,
         "auto",

@@ -7,14 +7,11 @@ answers it with FinishNow gets the best state so far.
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import re
 import shutil
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,32 +30,24 @@ from SlicerSynthReg.request import (
     figures_of,
     fingerprint,
 )
+from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.space.voting import resample_labels
-from SlicerSynthReg.tasks.context_inputs import Pair, read_pairs, wanted_labels
+from SlicerSynthReg.tasks.context_inputs import Pair, not_drawn, read_pairs, wanted_labels
 from SlicerSynthReg.tasks.context_pairs import LabelName, PairPaths, find_pairs, read_legend
 from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters
+from SlicerSynthReg.tasks.finetune_plan import minutes_spent, plan_training
 from SlicerSynthReg.train.finetune import Annotated, FineTuneConfig, FineTuneTask
 from SlicerSynthReg.train.loop import LoopConfig, train
-from SlicerSynthReg.volume.intensity import unit_intensities
+from SlicerSynthReg.volume.brightness import Brightness, brightness_of, raw
 from SlicerSynthReg.weights.registry import FOLDER, Card, WeightsError, available, own_folder, read_card, save_model
 
-CHECKS = 20
-"""Validations over the whole training, at most."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 _SAME_TRAINING = ("device", "threads", "patience", "model_name")
 """Parameters that may change without a stopped training beginning anew."""
 NOTHING = "none"
 _FASTER = (("classes.", 5.0), ("net.head.", 5.0))
 """The last layers, beside features: these are to change little, and what is made of them much."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Kept beside the checkpoints. steps: of the whole training, by which the learning rate falls."""
-
-    steps: int
-    key: str
 
 
 def finetune_task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
@@ -73,24 +62,29 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
     if any(len(pair.inputs) > 1 for pair in pairs):
         raise RequestError("Found examples with several images, expected one image each. Leave input2 and input3 out.")
     labels = wanted_labels(pairs, parameters.labels)
-    spacing = parameters.spacing_mm or float(np.clip(np.sort(pairs[0].inputs[0].grid.spacing)[1], 1.0, 2.0))
-    volumes = [annotated(pair, labels, spacing) for pair in pairs]
+    spacing = parameters.spacing_mm or usual_spacing(pairs[0].inputs[0].grid.spacing)
+    grids = [pair.inputs[0].grid.aligned_to_ras(spacing) for pair in pairs]
+    seen = [raw(pair.inputs[0], grid)[0] for pair, grid in zip(pairs, grids)]
+    brightness = brightness_of(seen)
+    volumes = [
+        annotated(brightness.of(image), grid, pair, labels, parameters.absent)
+        for image, grid, pair in zip(seen, grids, pairs)
+    ]
     known, left_out, warnings = _split(volumes, parameters.left_out)
     torch.manual_seed(0)
-    model = start_model(parameters.start, labels)
+    model = start_model(parameters.start, labels, brightness)
     config = FineTuneConfig(AugmentConfig(side=crop_side(parameters.crop, volumes)), parameters.crops)
     folder = models / f"{parameters.model_name}.training"
     task = FineTuneTask(model, known, left_out, config, device, told.step)
-    plan = _plan(folder, _key(request, parameters, paths), task, parameters.minutes)
-    told.steps = plan.steps
-    every = max(1, plan.steps // CHECKS)
+    plan = plan_training(folder, _key(request, parameters, paths), task, parameters.minutes)
+    told.steps, task.half = plan.steps, plan.half
     loop = LoopConfig(
         str(folder),
         plan.steps,
-        max(0.02, parameters.minutes - _spent(folder)),
+        max(0.02, parameters.minutes - minutes_spent(folder)),
         parameters.learning_rate,
         ema=0.98,  # trainings are short: a longer memory would still hold the first steps at their end
-        validate_every=every,
+        validate_every=max(1, plan.steps // plan.checks),
         warmup=min(20, max(1, plan.steps // 10)),
         patience=parameters.patience,
         faster=() if parameters.start == NOTHING else _FASTER,
@@ -120,15 +114,20 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
     return TaskOutcome(outputs, report, warnings)
 
 
-def annotated(pair: Pair, labels: tuple[int, ...], spacing: float) -> Annotated:
-    """The example on an upright grid, its labels as class indices."""
-    image = pair.inputs[0]
-    grid = image.grid.aligned_to_ras(spacing)
+def annotated(image: torch.Tensor, grid: Grid, pair: Pair, labels: tuple[int, ...], absent: bool) -> Annotated:
+    """An example's image, already on the grid, with its labels as class indices. absent: what it lacks is not there."""
     seen = resample_labels(pair.output.data[0], pair.output.grid, grid)
     classes = torch.zeros_like(seen, dtype=torch.uint8)
     for place, value in enumerate(labels, start=1):
         classes[seen == value] = place
-    return Annotated(unit_intensities(image.resampled(grid).data[0]), classes)
+    lacking = frozenset() if absent else not_drawn(pair, labels)
+    untold = frozenset(1 + labels.index(value) for value in lacking)
+    return Annotated(image, classes, untold)
+
+
+def usual_spacing(voxel_mm: np.ndarray) -> float:
+    """An edge, 1 to 4 mm, of cubes that show what these voxels do: as many of them, but thick slices' planes whole."""
+    return float(np.clip(min(np.median(voxel_mm), np.prod(voxel_mm) ** (1 / 3)), 1.0, 4.0))
 
 
 def crop_side(most: int, volumes: Sequence[Annotated]) -> int:
@@ -137,12 +136,12 @@ def crop_side(most: int, volumes: Sequence[Annotated]) -> int:
     return min(most, 16 * math.ceil(max(sorted(one.image.shape)[1] for one in volumes) / 16))
 
 
-def start_model(start: str, labels: tuple[int, ...]) -> FineTuned:
+def start_model(start: str, labels: tuple[int, ...], brightness: Brightness) -> FineTuned:
     """The network before its first step; start: a model with features, or "none". Raises RequestError."""
     if start == NOTHING:
-        return FineTuned(FineTunedConfig(labels=labels))
+        return FineTuned(FineTunedConfig(labels=labels, knots=brightness.knots))
     try:
-        return FineTuned.from_features(read_card(start), labels)
+        return FineTuned.from_features(read_card(start), labels, brightness.knots)
     except WeightsError as error:
         raise RequestError(f"{error} Or pass start none, to begin from nothing.") from error
 
@@ -174,36 +173,6 @@ def _key(request: Request, parameters: FineTuneParameters, paths: Sequence[PairP
     """Changes with whatever makes old checkpoints useless; a copy of the examples does not."""
     whole = replace(request, inputs={}, parameters=asdict(parameters))
     return fingerprint(whole, _SAME_TRAINING, files=[file for one in paths for file in (*one.inputs, one.output)])
-
-
-def _plan(folder: Path, key: str, task: FineTuneTask, minutes: float) -> Plan:
-    """The plan of a training that was stopped, or a new one: as many steps as fit into the time, by three on trial."""
-    path = folder / "plan.json"
-    if path.exists():
-        plan = Plan(**json.loads(path.read_text(encoding="utf-8")))
-        if plan.key == key:
-            return plan
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    times = []
-    for step in range(3):
-        started = time.monotonic()
-        task.loss(step)["loss"].backward()
-        times.append(time.monotonic() - started)
-    task.model.zero_grad(set_to_none=True)
-    plan = Plan(max(2, int(0.9 * 60 * minutes / min(times))), key)
-    path.write_text(json.dumps(asdict(plan)), encoding="utf-8")
-    return plan
-
-
-def _spent(folder: Path) -> float:
-    """Minutes that earlier chunks of this training took."""
-    log = folder / "training.csv"
-    if not log.exists():
-        return 0.0
-    with open(log, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return float(rows[-1]["seconds"]) / 60 if rows else 0.0
 
 
 class _Told:

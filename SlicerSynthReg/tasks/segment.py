@@ -16,7 +16,7 @@ from SlicerSynthReg.tasks.finetune_parameters import SegmentParameters
 from SlicerSynthReg.tasks.loaded import loaded
 from SlicerSynthReg.tasks.model import segmenter_card
 from SlicerSynthReg.tasks.reading import read_image
-from SlicerSynthReg.volume.intensity import unit_intensities
+from SlicerSynthReg.volume.brightness import Brightness, raw
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
@@ -32,7 +32,7 @@ def segment_task(request: Request, workspace: Path, progress: Progress) -> TaskO
     model = loaded(FineTuned, card).to(device)
     grid = image.grid.aligned_to_ras(card.spacing_mm)
     with torch.inference_mode():
-        found = model.probabilities(unit_intensities(image.resampled(grid).data[0]))
+        found = model.probabilities(Brightness(model.config.knots).of(raw(image, grid)[0]))
     progress(0.8, "writing")
     seen = Volume(found, grid).resampled(image.grid).data
     seen[0] += (1 - seen.sum(0)).clamp_min(0)  # beyond the grid there is background

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 from SlicerSynthReg.request import Request
 from SlicerSynthReg.run import run
-from SlicerSynthReg.tasks import finetune
+from SlicerSynthReg.tasks import finetune_plan
 from SlicerSynthReg.tasks.context_pairs import PairPaths, find_pairs
 from SlicerSynthReg.train import loop
 
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     given = parser.parse_args()
     if given.processor:
-        for trainer in (finetune, loop):
+        for trainer in (finetune_plan, loop):
             trainer.time = SimpleNamespace(monotonic=lambda: time.process_time() / given.threads)  # type: ignore
     pairs = find_pairs(given.examples)
     known, targets = pairs[: -given.targets], pairs[-given.targets :]

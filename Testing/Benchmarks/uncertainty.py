@@ -64,15 +64,21 @@ def about(values: torch.Tensor, centre: list[int]) -> torch.Tensor:
     return padded[i : i + SIDE, j : j + SIDE, k : k + SIDE]
 
 
-def taught(kind: str, cases: list[Case], seconds: float, seed: int) -> Segmenter:
-    """Trained on mirrored cases, two at a time, for so long by the processor's own clock and for each of its networks:
-    the members of an ensemble; the U-Net, the prior and the posterior of the probabilistic one."""
+def for_seconds(kind: str, seconds: float) -> Callable[[int], bool]:
+    """Whether a training ends: after so long by the processor's own clock for each of its networks, the members of an
+    ensemble; the U-Net, the prior and the posterior of the probabilistic one."""
+    networks = {"ensemble": UncertainConfig().members, "probabilistic": 3}.get(kind, 1)
+    until = time.process_time() + torch.get_num_threads() * networks * seconds
+    return lambda step: time.process_time() >= until
+
+
+def taught(kind: str, cases: list[Case], ended: Callable[[int], bool], seed: int) -> Segmenter:
+    """Trained on mirrored cases, two at a time, until `ended` says so of the number of steps."""
     torch.manual_seed(seed)
     model = build_segmenter(UncertainConfig(kind, UNetConfig(1, 2, (12, 24, 48))))
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    networks = {"ensemble": UncertainConfig().members, "probabilistic": 3}.get(kind, 1)
-    until, step = time.process_time() + torch.get_num_threads() * networks * seconds, 0
-    while time.process_time() < until:
+    step = 0
+    while not ended(step):
         generator = torch.Generator().manual_seed(step)
         picked = [cases[int(n)] for n in torch.randint(len(cases), (2,), generator=generator)]
         axes = [2 + a for a in range(3) if bool(torch.rand((), generator=generator) < 0.5)]
@@ -122,7 +128,7 @@ def picking(cases: list[Case], test: list[Case], rule: str, given: argparse.Name
     known, waiting = order[: given.first], order[given.first :]
     scores: list[float] = []
     while True:
-        model = taught("dropout", [cases[n] for n in known], given.seconds_picking, seed)
+        model = taught("dropout", [cases[n] for n in known], lambda step: step == given.steps_picking, seed)
         scores.append(float(figures(model, test)["Dice"]))
         if len(scores) == given.rounds:
             return scores
@@ -188,7 +194,7 @@ def main() -> None:
     parser.add_argument("--annotators", type=int, default=4)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--seconds", type=float, default=60.0, help="of training, each network")
-    parser.add_argument("--seconds-picking", type=float, default=30.0, help="of each training between two picks")
+    parser.add_argument("--steps-picking", type=int, default=300, help="of each training between two picks")
     parser.add_argument("--rules", nargs="*", default=list(RULES), choices=RULES)
     parser.add_argument("--first", type=int, default=3)
     parser.add_argument("--add", type=int, default=3)
@@ -212,7 +218,7 @@ def main() -> None:
         print(name, rows[name], flush=True)
 
     for kind in given.kinds:
-        kept(kind, lambda kind=kind: figures(taught(kind, known, given.seconds, 0), test))
+        kept(kind, lambda kind=kind: figures(taught(kind, known, for_seconds(kind, given.seconds), 0), test))
     for seed in range(given.repeats):
         for rule in given.rules:
             name = f"Dice by round, picked by {rule}, start {seed}"

@@ -22,6 +22,7 @@ class SynthContextParameterNode:
     target: slicer.vtkMRMLScalarVolumeNode
     truth: _Answer
     kind: Kind = Kind.GUESS
+    absent: bool = False
     model: str = ""
     way: Way = Way.AUTO
     plane: Plane = Plane.AXIAL
@@ -39,10 +40,10 @@ class SynthContextParameterNode:
 
 def settings_of(parameters: SynthContextParameterNode, kind: Kind) -> Settings:
     """kind: what the examples show, where it was guessed."""
-    names = ("model", "way", "plane", "spread", "size", "alignment", "check", "samples", "device")
+    names = ("model", "way", "plane", "spread", "size", "alignment", "check", "samples", "device", "absent")
     return Settings(kind=kind, **{name: getattr(parameters, name) for name in names})
 
 
 def tuning_of(parameters: SynthContextParameterNode, start: str) -> Tuning:
     """start: the one that is shown."""
-    return Tuning(parameters.name, start, parameters.minutes, parameters.leftOut, parameters.device)
+    return Tuning(parameters.name, start, parameters.minutes, parameters.leftOut, parameters.device, parameters.absent)

@@ -91,6 +91,7 @@ class Settings:
     check: bool = True
     samples: int = 0
     device: Device = Device.AUTO
+    absent: bool = False
 
     def parameters(self) -> dict[str, Any]:
         """Of a context request."""
@@ -105,6 +106,7 @@ class Settings:
             "check_examples": bool(self.check),
             "samples": int(self.samples),
             "device": self.device.value,
+            "absent": bool(self.absent),
         }
 
 
@@ -117,6 +119,7 @@ class Tuning:
     minutes: float = 20.0
     left_out: int = 1
     device: Device = Device.AUTO
+    absent: bool = False
 
     def parameters(self) -> dict[str, Any]:
         """Of a finetune request."""
@@ -126,6 +129,7 @@ class Tuning:
             "minutes": float(self.minutes),
             "left_out": int(self.left_out),
             "device": self.device.value,
+            "absent": bool(self.absent),
         }
 
 

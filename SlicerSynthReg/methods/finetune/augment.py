@@ -22,8 +22,8 @@ from SlicerSynthReg.synth.scanner import ringing
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """side: voxels of the crop. on_label: chance that it lies about a labelled voxel. now_and_then: chance of ringing,
-    and of sharpening. The rest bounds uniform draws or is an SD; lengths in voxels."""
+    """side: voxels of the crop. on_label: chance that it lies about a voxel of a label, each label as likely.
+    now_and_then: chance of ringing, and of sharpening. The rest bounds uniform draws or is an SD; lengths in voxels."""
 
     side: int = 64
     on_label: float = 0.7
@@ -63,6 +63,9 @@ def draw_augment(config: AugmentConfig, labels: torch.Tensor, generator: torch.G
     """labels (I, J, K) class indices of the volume, 0 the background."""
     places = labels.nonzero()
     if len(places) and draw.chance(generator, config.on_label):
+        kinds = labels[labels != 0]
+        present = kinds.unique()
+        places = places[kinds == present[draw.integer(generator, 0, len(present) - 1)]]
         centre = places[draw.integer(generator, 0, len(places) - 1)].tolist()
     else:
         centre = [draw.integer(generator, 0, n - 1) for n in labels.shape]

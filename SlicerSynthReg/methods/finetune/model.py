@@ -17,14 +17,18 @@ METHOD = "Fine-tuned segmentation"
 
 @dataclass(frozen=True)
 class FineTunedConfig:
-    """net: the feature network. labels: values of the classes beside the background, in the order of the outputs."""
+    """net: the feature network. labels: values of the classes beside the background, in the order of the outputs.
+    knots: raw intensities that evenly become 0 to 1 (`volume.brightness`), None where each image keeps its own scale.
+    """
 
     net: UNetConfig = field(default_factory=UNetConfig)
     labels: tuple[int, ...] = (1,)
+    knots: tuple[float, ...] | None = None
 
     @classmethod
     def from_card(cls, values: dict[str, Any]) -> FineTunedConfig:
-        return cls(net_config(values["net"]), tuple(values["labels"]))
+        knots = values.get("knots")
+        return cls(net_config(values["net"]), tuple(values["labels"]), None if knots is None else tuple(knots))
 
     def to_card(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -53,7 +57,7 @@ class FineTuned(nn.Module):
         return model.eval().to(memory_format=torch.channels_last_3d)
 
     @classmethod
-    def from_features(cls, card: Card, labels: tuple[int, ...]) -> FineTuned:
+    def from_features(cls, card: Card, labels: tuple[int, ...], knots: tuple[float, ...] | None = None) -> FineTuned:
         """A model to be trained, whose features are those of a card; the last convolution is new. Errors:
         WeightsError for a card without features."""
         if card.features is None:
@@ -61,7 +65,7 @@ class FineTuned(nn.Module):
                 f"Found the model {card.name}, which has no features to start from, expected a feature network, such "
                 "as synthmorph-brains."
             )
-        model = cls(FineTunedConfig(net_config(card.features), labels))
+        model = cls(FineTunedConfig(net_config(card.features), labels, knots))
         weights = {key[len("net.") :]: value for key, value in load_weights(card).items() if key.startswith("net.")}
         model.net.load_state_dict(weights)
         return model

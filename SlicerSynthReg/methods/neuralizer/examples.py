@@ -16,6 +16,8 @@ from SlicerSynthReg.methods.neuralizer.readout import Readout, ReadoutConfig, dr
 from SlicerSynthReg.methods.neuralizer.slices import (
     AskConfig,
     Example,
+    by_tellers,
+    nth,
     pairs_of,
     places,
     slice_context,
@@ -37,12 +39,27 @@ def answer_volume(
 ) -> torch.Tensor:
     """x (C, I, J, K) in [0, 1] -> (L, I, J, K) in [0, 1], on the examples' grid; L as in the examples.
 
-    Where no example shows a class in a slice, the answer is 0 without asking. Memory does not grow with the number of
-    slices asked. All examples have the same C and L as the target. A one-way network encodes each slice of the examples
-    once, whichever slices of the target ask for it, and its last step can be fitted to them (`config.readout`).
+    A class is asked of those examples that tell of it; what none tells of is 0. Where none of them shows it in a slice,
+    the answer is 0 without asking. Memory does not grow with the number of slices asked. All examples have the same C
+    and L as the target. A one-way network encodes each slice of the examples once, whichever slices of the target ask
+    for it, and its last step can be fitted to them (`config.readout`).
     """
-    classes = examples[0].y.shape[0]
-    total = torch.zeros(classes, *x.shape[1:])
+    total = torch.zeros(examples[0].y.shape[0], *x.shape[1:])
+    groups = by_tellers(examples)
+    for n, (classes, tellers) in enumerate(groups):
+        total[classes] = _answer_alike(model, x, tellers, config, nth(progress, n, len(groups)))
+    return total
+
+
+def _answer_alike(
+    model: Neuralizer,
+    x: torch.Tensor,
+    examples: Sequence[Example],
+    config: AskConfig,
+    progress: Callable[[float], None],
+) -> torch.Tensor:
+    """Of classes that all examples tell of."""
+    total = torch.zeros(examples[0].y.shape[0], *x.shape[1:])
     asked, count = 0, sum(x.shape[1 + axis] for axis in config.planes)
     fitting = FITTING if config.readout else 0.0
     for axis in config.planes:

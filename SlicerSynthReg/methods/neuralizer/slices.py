@@ -6,7 +6,7 @@ Too few examples are told again, slightly moved (the paper's bootstrapping of th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,10 +39,29 @@ class AskConfig:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """x (C, I, J, K) images in [0, 1], at most three; y (L, I, J, K) a mask for each of L classes, or one image."""
+    """x (C, I, J, K) images in [0, 1], at most three; y (L, I, J, K) a mask for each of L classes, or one image.
+    untold: classes that nobody drew in it, of which it tells nothing."""
 
     x: torch.Tensor
     y: torch.Tensor
+    untold: frozenset[int] = frozenset()
+
+    def of(self, classes: Sequence[int]) -> Example:
+        """What it tells of these classes alone, all of which it tells of."""
+        return Example(self.x, self.y[list(classes)])
+
+
+def by_tellers(examples: Sequence[Example]) -> list[tuple[list[int], list[Example]]]:
+    """Classes that the same examples tell of, and those examples with no other classes. What none tells is left out."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for c in range(examples[0].y.shape[0]):
+        groups.setdefault(tuple(n for n, e in enumerate(examples) if c not in e.untold), []).append(c)
+    return [(classes, [examples[n].of(classes) for n in tellers]) for tellers, classes in groups.items() if tellers]
+
+
+def nth(progress: Callable[[float], None], n: int, count: int) -> Callable[[float], None]:
+    """For the progress of part `n` of `count` equal ones: tells that of the whole."""
+    return lambda done: progress((n + done) / count)
 
 
 def pairs_of(x: torch.Tensor, y: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:

@@ -5,7 +5,7 @@ import torch
 from SlicerSynthReg.methods.neuralizer.examples import answer_volume
 from SlicerSynthReg.methods.neuralizer.slices import AskConfig, Example
 from SlicerSynthReg.tasks.context_answer import ALONE, answered, judged
-from SlicerSynthReg.tasks.context_brightness import brightness_of
+from SlicerSynthReg.volume.brightness import brightness_of
 
 ASKED = AskConfig(size=1)
 

@@ -13,6 +13,7 @@ from SlicerSynthReg.request import Cancelled, FinishNow, Request, RequestError, 
 from SlicerSynthReg.run import run
 from SlicerSynthReg.tasks import finetune
 from SlicerSynthReg.tasks.context_pairs import LEGEND, LabelName, write_legend
+from SlicerSynthReg.tasks.finetune_plan import Plan
 from SlicerSynthReg.train.finetune import Annotated
 from SlicerSynthReg.volume.read import read_volume
 from SlicerSynthReg.volume.write import write_volume
@@ -40,16 +41,16 @@ def few_steps(monkeypatch) -> None:
     """The plan is twelve steps, however fast the machine is, of a network of a few channels."""
     from SlicerSynthReg.methods.finetune.model import FineTuned, FineTunedConfig
 
-    real = finetune._plan
+    real = finetune.plan_training
 
     def plan(folder, key, task, minutes):
         made = real(folder, key, task, minutes)
-        return finetune.Plan(12, made.key)
+        return Plan(12, made.checks, made.half, made.key)
 
-    def small(start, labels):
-        return FineTuned(FineTunedConfig(UNetConfig(1, 8, (8, 8)), labels))
+    def small(start, labels, brightness):
+        return FineTuned(FineTunedConfig(UNetConfig(1, 8, (8, 8)), labels, brightness.knots))
 
-    monkeypatch.setattr(finetune, "_plan", plan)
+    monkeypatch.setattr(finetune, "plan_training", plan)
     monkeypatch.setattr(finetune, "start_model", small)
 
 
@@ -170,7 +171,7 @@ def test_from_features_whose_weights_have_grown_it_learns_as_fast_as_from_nothin
     grown = {f"net.{name}": (6 if name in normalised else 1) * value for name, value in weights.items()}
     common = ("Apache-2.0", "nothing", "Tests.", "Knows nothing.", 1.0, "any", "by hand")
     save_model(Card("grown", "Features", {"features": dataclasses.asdict(config)}, "", *common), grown, my_models)
-    monkeypatch.setattr(finetune, "_plan", lambda folder, key, task, minutes: finetune.Plan(18, key))
+    monkeypatch.setattr(finetune, "plan_training", lambda folder, key, task, minutes: Plan(18, 3, False, key))
     losses = {}
     for start in ("none", "grown"):
         told: list[str] = []

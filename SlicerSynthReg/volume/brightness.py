@@ -1,4 +1,4 @@
-"""The intensities in which examples and target are compared.
+"""The intensities in which examples of a task and a new image are compared.
 
 Usually each image's own, from air to its brightest half percent. Where that leaves all tissue about the labels with
 nearly one brightness, as bone and metal do in CT, and the examples' raw values agree, values are spread evenly instead:
@@ -13,7 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from SlicerSynthReg.space.grid import Grid
+from SlicerSynthReg.space.transform import Transform
 from SlicerSynthReg.volume.intensity import unit_intensities
+from SlicerSynthReg.volume.volume import Volume
 
 CROWDED = 0.1
 """Share of the range that the middle half of the tissue takes; 0.02 to 0.05 in CT, 0.2 to 0.4 in MR."""
@@ -27,7 +30,7 @@ _MOST = 200_000
 class Brightness:
     """knots: raw values that evenly become 0 to 1, none where each image keeps its own scale."""
 
-    knots: np.ndarray | None = None
+    knots: tuple[float, ...] | None = None
 
     def of(self, data: torch.Tensor) -> torch.Tensor:
         """Raw values (any shape) -> [0, 1]."""
@@ -59,4 +62,11 @@ def brightness_of(images: Sequence[torch.Tensor]) -> Brightness:
         return Brightness()
     knots = np.quantile(together, np.linspace(0, 1, _KNOTS))
     knots[0] = min(float(image.min()) for image in images)
-    return Brightness(np.unique(knots))
+    return Brightness(tuple(np.unique(knots).tolist()))
+
+
+def raw(image: Volume, grid: Grid, through: Transform | None = None) -> torch.Tensor:
+    """(1, I, J, K): the image's first component on `grid`; beyond the image lies its darkest value."""
+    low = float(image.data.min())
+    shifted = Volume(image.data[:1] - low, image.grid)
+    return shifted.resampled(grid, through).data + low
