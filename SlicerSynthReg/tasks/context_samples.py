@@ -32,20 +32,30 @@ def case_doubt(
     mean, expected = torch.zeros(()), torch.zeros(())
     masks = []
     for n in range(count):
-        generator = torch.Generator().manual_seed(n)
-        half = torch.randperm(len(examples), generator=generator)[: max(1, len(examples) // 2)].tolist()
+        half = half_of(examples, torch.Generator().manual_seed(n))
         again = dataclasses.replace(config, seed=config.seed + 1 + n)
 
         def told(share: float, n: int = n) -> None:
             progress((n + share) / count)
 
-        found = answered(model, x, [examples[m] for m in half], again, share, True, told)
+        found = answered(model, x, half, again, share, True, told)
         p = with_background(found)
         mean = mean + p / count
         expected = expected + entropy(p) / count
         masks.append(masks_of(p[None])[0].to(torch.uint8))
     total = entropy(mean)
     return CaseDoubt(float(total.sum()), float((total - expected).clamp_min(0).sum()), diversity(masks))
+
+
+def half_of(examples: Sequence[Example], generator: torch.Generator) -> list[Example]:
+    """Half of the examples, and one more for each class of which otherwise none would tell."""
+    order = [examples[n] for n in torch.randperm(len(examples), generator=generator).tolist()]
+    half = order[: max(1, len(order) // 2)]
+    for c in range(order[0].y.shape[0]):
+        tellers = [e for e in order if c not in e.untold]
+        if not any(e in tellers for e in half):
+            half += tellers[:1]
+    return half
 
 
 def with_background(found: torch.Tensor) -> torch.Tensor:

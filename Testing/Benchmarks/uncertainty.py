@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -122,14 +123,22 @@ def figures(model: Segmenter, cases: list[Case]) -> dict[str, Any]:
     }
 
 
-def picking(cases: list[Case], test: list[Case], rule: str, given: argparse.Namespace, seed: int) -> list[float]:
-    """Dice after each round in which `given.add` cases are added by `rule`, the first `given.first` being random."""
+def picking(
+    cases: list[Case],
+    learned: Callable[[tuple[int, ...], int], tuple[Segmenter, float]],
+    rule: str,
+    given: argparse.Namespace,
+    seed: int,
+) -> list[float]:
+    """Dice after each round in which `given.add` cases are added by `rule`, the first `given.first` being random.
+
+    learned: the places of cases and a seed -> what was taught by them, and its Dice."""
     order = torch.randperm(len(cases), generator=torch.Generator().manual_seed(seed)).tolist()
     known, waiting = order[: given.first], order[given.first :]
     scores: list[float] = []
     while True:
-        model = taught("dropout", [cases[n] for n in known], lambda step: step == given.steps_picking, seed)
-        scores.append(float(figures(model, test)["Dice"]))
+        model, dice = learned(tuple(known), seed)
+        scores.append(dice)
         if len(scores) == given.rounds:
             return scores
         doubts = {}
@@ -219,10 +228,16 @@ def main() -> None:
 
     for kind in given.kinds:
         kept(kind, lambda kind=kind: figures(taught(kind, known, for_seconds(kind, given.seconds), 0), test))
+
+    @cache
+    def learned(places: tuple[int, ...], seed: int) -> tuple[Segmenter, float]:
+        model = taught("dropout", [known[n] for n in places], lambda step: step == given.steps_picking, seed)
+        return model, float(figures(model, test)["Dice"])
+
     for seed in range(given.repeats):
         for rule in given.rules:
             name = f"Dice by round, picked by {rule}, start {seed}"
-            kept(name, lambda rule=rule, seed=seed: picking(known, test, rule, given, seed))
+            kept(name, lambda rule=rule, seed=seed: picking(known, learned, rule, given, seed))
     rules = {rule: [values for name, values in rows.items() if f" picked by {rule}," in name] for rule in RULES}
     means = {rule: [mean(each) for each in zip(*found)] for rule, found in rules.items() if found}
     print(tables(rows, means))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -31,6 +33,13 @@ def test_halves_that_disagree_are_epistemic_doubt(an_averaging_network):
     assert 0.9 * found.total < found.epistemic <= found.total, "each half is sure of what it says"
     assert found.total > 0.6 * 4 * 8 * 8, "and half of them say the opposite, everywhere"
     assert 0.3 < found.diversity < 0.7
+
+
+def test_what_one_example_alone_tells_of_is_told_in_every_half(an_averaging_network):
+    whole = example((1, 4), (5, 8))
+    begun = dataclasses.replace(example((1, 4), (0, 0)), untold=frozenset({1}))
+    found = asked(an_averaging_network, [whole, begun, begun, begun])
+    assert (found.total, found.epistemic, found.diversity) == pytest.approx((0, 0, 0), abs=0.02)
 
 
 def test_what_all_halves_are_unsure_of_is_not_epistemic(an_averaging_network):

@@ -155,7 +155,9 @@ def test_many_targets_are_done_one_after_another_and_looked_at_by_row(panel, fil
 def test_who_answers_and_how_images_are_brought_together_reach_the_worker(panel, filled):
     target, truth = filled
     panel.choose("wayBox", "Look-alike patches of the examples alone")
+    panel.click("absentCheckBox")
     assert run(panel).startswith("Done")
+    assert panel.widget._answers.of(target).report["settings"]["absent"]
     assert "look-alike patches in the answer: 100%" in panel.text("resultLabel")
     by_patches = segment(slicer.util.getNode("target by examples"), "ball")
     panel.choose("wayBox", "The network alone")
