@@ -89,6 +89,7 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
         warmup=min(20, max(1, plan.steps // 10)),
         patience=parameters.patience,
         faster=() if parameters.start == NOTHING else _FASTER,
+        whole_minutes=parameters.minutes,
     )
     best = train(task, loop, told.check, lambda: told.finish)
     state = torch.load(best, weights_only=True, map_location="cpu")

@@ -32,7 +32,8 @@ class Task(Protocol):
 class LoopConfig:
     """steps: the whole run, over all chunks. minutes: this chunk. ema: decay of the averaged weights. patience: end
     after so many validations of this chunk without a better score; 0: never. faster: layers, by the beginning of their
-    parameters' names, that learn at so many times the learning rate."""
+    parameters' names, that learn at so many times the learning rate. whole_minutes: all chunks, by whose end the
+    learning rate has fallen even if steps take longer than was planned; 0: it falls by steps alone."""
 
     folder: str
     steps: int = 10_000
@@ -44,6 +45,7 @@ class LoopConfig:
     clip: float = 1.0
     patience: int = 0
     faster: tuple[tuple[str, float], ...] = ()
+    whole_minutes: float = 0.0
 
 
 def train(
@@ -98,8 +100,9 @@ def train(
     ending = step >= config.steps or config.minutes <= 0
     while not ending:
         model.train()
+        rate = _rate(config, step, spent + time.monotonic() - started)
         for group, times in zip(optimizer.param_groups, groups):
-            group["lr"] = times * _rate(config, step)
+            group["lr"] = times * rate
         terms = task.loss(step * world + rank)
         optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
@@ -145,9 +148,10 @@ def _by_rate(model: nn.Module, config: LoopConfig) -> dict[float, list[nn.Parame
     return groups
 
 
-def _rate(config: LoopConfig, step: int) -> float:
+def _rate(config: LoopConfig, step: int, seconds: float) -> float:
     """Linear warm-up, then half a cosine down to a twentieth."""
-    progress = min(1.0, step / max(1, config.steps))
+    by_time = seconds / (60 * config.whole_minutes) if config.whole_minutes else 0.0
+    progress = min(1.0, max(by_time, step / max(1, config.steps)))
     cosine = 0.05 + 0.95 * 0.5 * (1 + float(torch.cos(torch.tensor(progress * torch.pi))))
     return config.learning_rate * min(1.0, (step + 1) / config.warmup) * cosine
 

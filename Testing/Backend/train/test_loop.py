@@ -66,6 +66,18 @@ def table(config: LoopConfig, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.parametrize(("whole_minutes", "low", "high"), [(1.0, 0.05, 0.06), (0.0, 0.98, 1.0)])
+def test_a_training_with_an_end_comes_to_rest_by_then_though_steps_are_slower_than_planned(
+    a_clock, twelve_steps, whole_minutes, low, high
+):
+    """Sixty seconds, a step each, in two chunks; a thousand steps were planned."""
+    config = replace(twelve_steps, steps=1000, minutes=0.5, validate_every=1000, whole_minutes=whole_minutes)
+    for _ in range(2):
+        train(TinyTask(a_clock), config, quiet)
+    assert last(config)["step"] == 60
+    assert low <= last(config)["optimizer"]["param_groups"][0]["lr"] / config.learning_rate <= high
+
+
 def test_layers_learn_at_their_own_rates(a_clock, twelve_steps):
     """Adam's first step changes each weight by its rate, whatever the gradient."""
     config = replace(twelve_steps, steps=1, warmup=1, faster=(("3.", 5.0),))
