@@ -37,7 +37,7 @@ from SlicerSynthReg.tasks.context_pairs import LabelName, PairPaths, find_pairs,
 from SlicerSynthReg.tasks.device import set_up
 from SlicerSynthReg.tasks.finetune_parameters import FineTuneParameters
 from SlicerSynthReg.tasks.finetune_plan import minutes_spent, plan_training
-from SlicerSynthReg.train.finetune import Annotated, FineTuneConfig, FineTuneTask, shares_of
+from SlicerSynthReg.train.finetune import Annotated, FineTuneConfig, FineTuneTask
 from SlicerSynthReg.train.loop import LoopConfig, train
 from SlicerSynthReg.volume.brightness import Brightness, brightness_of, raw
 from SlicerSynthReg.weights.registry import FOLDER, Card, WeightsError, available, own_folder, read_card, save_model
@@ -73,7 +73,6 @@ def finetune_task(request: Request, workspace: Path, progress: Progress) -> Task
     known, left_out, warnings = _split(volumes, parameters.left_out)
     torch.manual_seed(0)
     model = start_model(parameters.start, labels, brightness)
-    model.expect(shares_of(known, 1 + len(labels)))
     config = FineTuneConfig(AugmentConfig(side=crop_side(parameters.crop, volumes)), parameters.crops)
     folder = models / f"{parameters.model_name}.training"
     task = FineTuneTask(model, known, left_out, config, device, told.step)

@@ -79,20 +79,10 @@ class FineTuneTask:
         return {"score": float(dice[present].mean()) if bool(present.any()) else 0.0, **each}
 
 
-def shares_of(volumes: Sequence[Annotated], classes: int) -> torch.Tensor:
-    """(classes) part of the voxels that each class takes, where it was drawn; the background takes the rest."""
-    shares = torch.zeros(classes)
-    for c in range(1, classes):
-        told = [one.labels for one in volumes if c not in one.untold]
-        shares[c] = sum(int((labels == c).sum()) for labels in told) / max(1, sum(labels.numel() for labels in told))
-    shares[0] = 1 - shares.sum()
-    return shares
-
-
 def merged(logits: torch.Tensor, untold: frozenset[int]) -> torch.Tensor:
     """Logits (classes, I, J, K) whose background is also that of the `untold` classes, which become impossible: an
     example in which they were not drawn then neither confirms nor denies them (Shi et al., Marginal loss and exclusion
-    loss for partially supervised multi-organ segmentation, Medical Image Analysis, 2021)."""
+    loss for partially supervised multi-organ segmentation, 2021, eq. 4)."""
     if not untold:
         return logits
     classes = sorted({0, *untold})

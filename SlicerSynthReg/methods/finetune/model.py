@@ -70,12 +70,6 @@ class FineTuned(nn.Module):
         model.net.load_state_dict(weights)
         return model
 
-    def expect(self, shares: torch.Tensor) -> None:
-        """Begin with classes as frequent as `shares` (1 + labels) says, so that no step is spent on learning that all
-        but the background is rare (Lin et al., Focal loss for dense object detection, 2017, section 4.1)."""
-        with torch.no_grad():
-            self.classes.bias.copy_(shares.clamp_min(1e-6).log())
-
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.classes(self.net(image.contiguous(memory_format=torch.channels_last_3d)))
 

@@ -15,7 +15,7 @@ from SlicerSynthReg.space.grid import Grid
 from SlicerSynthReg.tasks import finetune, finetune_plan
 from SlicerSynthReg.tasks.finetune import usual_spacing
 from SlicerSynthReg.tasks.finetune_plan import CHECKS, Plan, plan_training
-from SlicerSynthReg.train.finetune import Annotated, FineTuneConfig, FineTuneTask, merged, shares_of
+from SlicerSynthReg.train.finetune import Annotated, FineTuneConfig, FineTuneTask, merged
 from SlicerSynthReg.volume.volume import Volume
 from SlicerSynthReg.volume.write import write_volume
 from SlicerSynthReg.weights.registry import read_card
@@ -52,19 +52,6 @@ def test_a_volume_left_out_is_not_scored_by_what_nobody_drew_in_it():
         one = Annotated(torch.zeros(4, 4, 4), labels, frozenset(untold))
         scores[len(untold)] = FineTuneTask(model, [one], [one], FineTuneConfig()).validate(model)["score"]
     assert scores[1] == 1.0 and scores[0] == 0.5
-
-
-def test_a_training_begins_with_classes_as_frequent_as_they_are():
-    labels = torch.zeros(10, 10, 10, dtype=torch.uint8)
-    labels[:2], labels[2:3] = 1, 2
-    begun = torch.zeros_like(labels)
-    begun[:4] = 1
-    shares = shares_of([Annotated(labels.float(), labels), Annotated(begun.float(), begun, frozenset({2}))], 3)
-    assert shares.tolist() == pytest.approx([0.6, 0.3, 0.1])
-    model = FineTuned(FineTunedConfig(UNetConfig(1, 4, (4, 4)), (5, 9)))
-    model.expect(torch.tensor([0.989, 0.01, 0.001]))
-    found = model.probabilities(torch.rand(8, 8, 8)).detach().mean((1, 2, 3))
-    assert 0.9 < float(found[0]) < 1 and float(found[2]) < 0.3 * float(found[1])
 
 
 def test_small_structures_are_looked_at_as_often_as_large_ones():
