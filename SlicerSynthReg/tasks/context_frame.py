@@ -67,21 +67,17 @@ def build_frame(
 ) -> Frame:
     """All examples on the first one's frame. labels: () for images. absent: a label that an example lacks is not there,
     rather than not drawn; else examples that tell of none of the labels are left out."""
-    untold: list[frozenset[int]] = [frozenset()] * len(pairs)
-    notes = []
-    if labels and not absent:
-        lacking = [(pair, not_drawn(pair, labels)) for pair in pairs]
-        notes = [
-            f"{pair.name}: left out, for it shows other labels only." for pair, k in lacking if len(k) == len(labels)
-        ]
-        pairs = [pair for pair, k in lacking if len(k) < len(labels)]
-        untold = [k for _, k in lacking if len(k) < len(labels)]
+    lacking = [(pair, not_drawn(pair, labels) if labels and not absent else frozenset()) for pair in pairs]
+    telling = [(pair, lacks) for pair, lacks in lacking if not labels or len(lacks) < len(labels)]
+    idle = [pair.name for pair in pairs if all(pair is not other for other, _ in telling)]
+    pairs = [pair for pair, _ in telling]
     first_inputs = pairs[0].inputs
     first = first_inputs[0]
     pixel = spacing or float(np.clip(np.sort(first.grid.spacing)[1], FINEST_MM, COARSEST_MM))
     grid = first.grid.aligned_to_ras(pixel)
     brain = alignment in REGISTERED and shows_brain(first, device)
     brought = [(None, ()), *(bring(first, pair.inputs[0], alignment, device, brain) for pair in pairs[1:])]
+    notes = [f"{name}: left out, for it shows other labels only." for name in idle]
     notes += [f"{pair.name}: {text}" for pair, (_, told) in zip(pairs, brought) for text in told]
     throughs = [through for through, _ in brought]
     if labels:
@@ -92,7 +88,7 @@ def build_frame(
     brightness = tuple(brightness_of([one[c] for one in seen]) for c in range(len(first_inputs)))
     examples = [
         Example(bright(one, brightness), y, frozenset(map(labels.index, lacks)))
-        for one, y, lacks in zip(seen, outputs, untold)
+        for one, y, (_, lacks) in zip(seen, outputs, telling)
     ]
     alike = [likeness(e.x[0], examples[0].x[0]) for e in examples[1:]]
     return Frame(

@@ -82,7 +82,7 @@ class FineTuneTask:
 def merged(logits: torch.Tensor, untold: frozenset[int]) -> torch.Tensor:
     """Logits (classes, I, J, K) whose background is also that of the `untold` classes, which become impossible: an
     example in which they were not drawn then neither confirms nor denies them (Shi et al., Marginal loss and exclusion
-    loss for partially supervised multi-organ segmentation, 2021, eq. 4)."""
+    loss for partially supervised multi-organ segmentation, Medical Image Analysis, 2021)."""
     if not untold:
         return logits
     classes = sorted({0, *untold})
