@@ -47,8 +47,8 @@ class Example:
     untold: frozenset[int] = frozenset()
 
     def of(self, classes: Sequence[int]) -> Example:
-        """What it tells of these classes alone, all of which it tells of."""
-        return Example(self.x, self.y[list(classes)])
+        """What it tells of these classes alone, in ascending order, all of which it tells of."""
+        return self if len(classes) == len(self.y) else Example(self.x, self.y[list(classes)])
 
 
 def by_tellers(examples: Sequence[Example]) -> list[tuple[list[int], list[Example]]]:

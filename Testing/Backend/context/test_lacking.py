@@ -45,6 +45,7 @@ def test_classes_are_told_by_those_who_drew_them(two_drawn_and_one_begun):
     (first, everyone), (second, two) = by_tellers(known)
     assert first == [0] and len(everyone) == 3 and second == [1] and len(two) == 2
     assert torch.equal(two[0].y[0], known[0].y[1]) and by_tellers([known[2]])[0][0] == [0]
+    assert by_tellers(known[:2]) == [([0, 1], known[:2])], "what all tell of is not copied"
 
 
 @torch.inference_mode()
