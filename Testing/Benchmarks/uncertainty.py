@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--annotators", type=int, default=4)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--seconds", type=float, default=60.0, help="of training, each network")
-    parser.add_argument("--steps-picking", type=int, default=300, help="of each training between two picks")
+    parser.add_argument("--steps-picking", type=int, default=600, help="of each training between two picks")
     parser.add_argument("--rules", nargs="*", default=list(RULES), choices=RULES)
     parser.add_argument("--first", type=int, default=3)
     parser.add_argument("--add", type=int, default=3)
