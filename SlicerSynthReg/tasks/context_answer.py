@@ -51,18 +51,16 @@ def answered(
     for n, (classes, tellers) in enumerate(groups):
         box = shown_box(tellers, PatchConfig().search) if labels else whole(x)
         told = nth(lambda done: progress(1 - share + share * done), n, len(groups))
-        patches = _by_patches(x, tellers, box, told)
+        patches = propagate(x, [(e.x, e.y) for e in tellers], PatchConfig(), box, told)
         found[(classes, *inside(box))] += share * patches
     return found
 
 
-def _by_patches(
-    x: torch.Tensor, examples: Sequence[Example], box: Box, progress: Callable[[float], None] = lambda share: None
-) -> torch.Tensor:
+def _by_patches(x: torch.Tensor, examples: Sequence[Example], box: Box) -> torch.Tensor:
     """(L, *box): each class by the examples that tell of it."""
     found = torch.zeros(examples[0].y.shape[0], *(high - low for low, high in box))
     for classes, tellers in by_tellers(examples):
-        found[classes] = propagate(x, [(e.x, e.y) for e in tellers], PatchConfig(), box, progress)
+        found[classes] = propagate(x, [(e.x, e.y) for e in tellers], PatchConfig(), box)
     return found
 
 

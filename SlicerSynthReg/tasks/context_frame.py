@@ -67,9 +67,9 @@ def build_frame(
 ) -> Frame:
     """All examples on the first one's frame. labels: () for images. absent: a label that an example lacks is not there,
     rather than not drawn; else examples that tell of none of the labels are left out."""
-    lacking = [(pair, not_drawn(pair, labels) if labels and not absent else frozenset()) for pair in pairs]
+    lacking = [(pair, not_drawn(pair, labels, absent)) for pair in pairs]
     telling = [(pair, lacks) for pair, lacks in lacking if not labels or len(lacks) < len(labels)]
-    idle = [pair.name for pair in pairs if all(pair is not other for other, _ in telling)]
+    idle = [pair.name for pair, lacks in lacking if labels and len(lacks) == len(labels)]
     pairs = [pair for pair, _ in telling]
     first_inputs = pairs[0].inputs
     first = first_inputs[0]

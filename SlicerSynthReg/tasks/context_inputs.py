@@ -70,9 +70,11 @@ def _as_labels(pair: Pair) -> Volume:
     return Volume(values.int(), pair.output.grid, "labels", pair.output.name)
 
 
-def not_drawn(pair: Pair, labels: Sequence[int]) -> frozenset[int]:
+def not_drawn(pair: Pair, labels: Sequence[int], absent: bool = False) -> frozenset[int]:
     """Labels that nobody drew in an example: those that it lacks although it shows others. One that shows nothing at
-    all tells that nothing is there."""
+    all tells that nothing is there. absent: what any example lacks is not there, and all is drawn."""
+    if absent or not labels:
+        return frozenset()
     shown = set(pair.output.data.unique().tolist()) - {0}
     return frozenset(set(labels) - shown) if shown else frozenset()
 

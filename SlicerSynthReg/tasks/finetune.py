@@ -121,8 +121,7 @@ def annotated(image: torch.Tensor, grid: Grid, pair: Pair, labels: tuple[int, ..
     classes = torch.zeros_like(seen, dtype=torch.uint8)
     for place, value in enumerate(labels, start=1):
         classes[seen == value] = place
-    lacking = frozenset() if absent else not_drawn(pair, labels)
-    untold = frozenset(1 + labels.index(value) for value in lacking)
+    untold = frozenset(1 + labels.index(value) for value in not_drawn(pair, labels, absent))
     return Annotated(image, classes, untold)
 
 
