@@ -1,6 +1,6 @@
-"""The two commands of a fresh clone: `python3 make.py demo` and `python3 make.py test`.
+"""The commands of a fresh clone: `python3 make.py demo`, `python3 make.py test` and `python3 make.py docs`.
 
-Both first make or reuse the virtual environment `.venv` beside this file. Nothing but Python 3.9+ and pip is expected.
+Each first makes or reuses the virtual environment `.venv` beside this file. Python 3.9+ and pip suffice.
 """
 
 import hashlib
@@ -18,34 +18,34 @@ CPU_TORCH = "torch==2.13.0+cpu"
 
 
 def run(*command):
-    """Run `command` from the repository root and leave with its exit status when it fails."""
+    """Run `command` from the repository root; exit with its status if it fails."""
     status = subprocess.call([str(part) for part in command], cwd=ROOT)
     if status != 0:
         sys.exit(status)
 
 
 def create_environment():
-    """Make `.venv`; where the system's Python comes without ensurepip (Debian), its pip is put in from outside."""
+    """Create `.venv`; if the system's Python has no ensurepip (Debian), install pip from outside."""
     if subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)], stdout=subprocess.DEVNULL) != 0:
         run(sys.executable, "-m", "venv", "--clear", "--without-pip", VENV)
         run(sys.executable, "-m", "pip", "--python", PYTHON, "install", "--quiet", "pip")
 
 
 def stamp_of(extra):
-    """The file that says that `extra` is installed as pyproject.toml asks for it now."""
+    """Return the file that marks `extra` as installed for the present pyproject.toml."""
     state = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     return VENV / f"installed-{extra}-{state[:16]}"
 
 
 def set_up(extra):
-    """Install the package with its dependency group `extra` into `.venv`, once for each state of pyproject.toml."""
+    """Install the package with its extra `extra` into `.venv`, once for each state of pyproject.toml."""
     stamp = stamp_of(extra)
     if stamp.exists():
         return
     if not PYTHON.exists():
         create_environment()
     pip = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    # A CPU build where pip is configured to find one; anywhere else torch comes with the package's own requirements.
+    # A CPU build if pip is configured to find one; else torch is installed with the package.
     cpu_torch = [str(part) for part in [*pip, CPU_TORCH]]
     subprocess.call(cpu_torch, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     run(*pip, "--editable", f".[{extra}]")
@@ -53,16 +53,22 @@ def set_up(extra):
 
 
 def set_up_host():
-    """Add what the panels' tests need where wheels of it exist (1.3 GB); anywhere else these tests skip and say so."""
+    """Install the requirements of the panels' tests if wheels exist (1.3 GB); else these tests are skipped."""
     stamp = stamp_of("host")
     if sys.platform != "linux" or platform.machine() != "x86_64" or sys.version_info[:2] not in ((3, 11), (3, 12)):
-        print("No slicer-core for this Python and platform (3.11 or 3.12 on Linux): the panels' tests will skip.")
+        print("No slicer-core for this Python and platform (3.11 or 3.12 on Linux): the panels' tests are skipped.")
     elif not stamp.exists():
         command = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", ".[host]"]
         if subprocess.call([str(part) for part in command], cwd=ROOT) == 0:
             stamp.touch()
         else:
-            print("slicer-core or PySide6 could not be installed: the panels' tests will skip.")
+            print("slicer-core or PySide6 could not be installed: the panels' tests are skipped.")
+
+
+def docs():
+    """Build the documentation site into site/; a broken link fails."""
+    set_up("docs")
+    run(PYTHON, "-m", "mkdocs", "build", "--strict")
 
 
 def demo():
@@ -79,7 +85,7 @@ def test():
 
 
 if __name__ == "__main__":
-    commands = {"demo": demo, "test": test}
+    commands = {"demo": demo, "docs": docs, "test": test}
     if sys.version_info < (3, 9):  # noqa: UP036 (pip would say it too, but after making the environment)
         sys.exit(f"Found Python {sys.version.split()[0]}, expected 3.9 or newer: run make.py with a newer python3.")
     if len(sys.argv) != 2 or sys.argv[1] not in commands:

@@ -1,4 +1,6 @@
-"""Tasks given by examples: the panel, and apply() and fine_tune() for scripts. A worker process does the computing."""
+"""In-context prediction and fine-tuning: the panel. The worker process computes."""
+
+from dataclasses import replace
 
 import slicer
 import vtk
@@ -8,26 +10,29 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleTest,
 )
-from SynthContextLib import runs
-from SynthContextLib.answers import Answer
-from SynthContextLib.answerspart import AnswersPart
-from SynthContextLib.examplespart import ExamplesPart
-from SynthContextLib.faults import guessed, told_of_examples
+from SynthContextLib import job_stages
+from SynthContextLib.examples_section import ExamplesSection
+from SynthContextLib.finetuning_job import finetuning_text
+from SynthContextLib.finetuning_section import FineTuningSection
+from SynthContextLib.input_checks import example_notes, guessed_output_kind
 from SynthContextLib.logic import SynthContextLogic
-from SynthContextLib.parameters import settings_of, tuning_of
-from SynthContextLib.rows import Row
+from SynthContextLib.models import AUTO, models
+from SynthContextLib.pair_rows import Row
+from SynthContextLib.parameters import FINE_TUNE, IN_CONTEXT
+from SynthContextLib.prediction import Prediction
+from SynthContextLib.prediction_section import PredictionSection
 from SynthContextLib.samples import add_sample, make_sample
-from SynthContextLib.settings import Alignment, Kind, Settings, models
-from SynthContextLib.targetspart import ModelsPart, TargetsPart
+from SynthContextLib.slice_display import show_row
+from SynthContextLib.targets_section import ModelsSection, TargetsSection
 from SynthContextLib.texts import acknowledgement, help_text
-from SynthContextLib.tunepart import TunePart
-from SynthContextLib.tuning import told_of
-from SynthContextLib.views import show_row
 from SynthRegLib import install
-from SynthRegLib.runpanel import RunPanel
-from SynthRegLib.work import finished
+from SynthRegLib.node_job import run_steps
+from SynthRegLib.run_panel import RunPanel
+from SynthRegLib.texts import documentation_link
 
-from SlicerSynthReg.request import RequestError, figures_of
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.parameters.examples import InContextParameters
+from SlicerSynthReg.progress import message_values
 
 _TUNE_TAB = 1
 
@@ -38,43 +43,44 @@ class SynthContext(ScriptedLoadableModule):
         self.parent.title = "SynthContext"
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         self.parent.contributors = ["SlicerSynthReg contributors"]
-        self.parent.helpText = help_text() + self.getDefaultModuleDocumentationLink()
+        self.parent.helpText = help_text() + documentation_link("tutorials/synthcontext.html")
         self.parent.acknowledgementText = acknowledgement()
 
 
 class SynthContextWidget(RunPanel):
-    """Examples, targets and models in; answers shown, corrected and made examples; models of one's own trained."""
+    """The panel: examples, targets and models; predictions, their correction; fine-tuning."""
 
+    packs = (IN_CONTEXT, FINE_TUNE)
     sections = (
         "examplesCollapsibleButton",
         "targetsCollapsibleButton",
         "settingsCollapsibleButton",
-        "tuneCollapsibleButton",
+        "fineTuneCollapsibleButton",
     )
 
     def __init__(self, parent=None) -> None:
         RunPanel.__init__(self, parent)
-        self._examples = self._targets = self._models = self._answers = self._tune = None
-        self._tuning = False
+        self._examples = self._targets = self._models = self._answers = self._fineTuningSection = None
+        self._fineTuning = False
 
     def setup(self) -> None:
         RunPanel.setup(self)
         for event in (slicer.vtkMRMLScene.NodeRemovedEvent, slicer.vtkMRMLScene.EndImportEvent):
             self.addObserver(slicer.mrmlScene, event, self.onNodesChanged)
-        self.ui.tuneButton.connect("clicked(bool)", self.onTuneButton)
+        self.ui.fineTuneButton.connect("clicked(bool)", self.onFineTuneButton)
         self.ui.finishButton.connect("clicked(bool)", self.onFinishButton)
         self.ui.tabs.connect("currentChanged(int)", self.onTab)
 
     def makeLogic(self):
-        """The parts of the panel are made here, as the parameter node is bound right after."""
+        """Create the logic and the sections; the parameter node is bound afterwards."""
 
         def parameters():
             return self._parameterNode
 
-        self._examples = ExamplesPart(self.ui, parameters, self._say, self.onSaveSet, self.onExampleSelected)
-        self._targets = TargetsPart(self.ui, parameters, self._say, self.onTargetSelected)
-        self._models = ModelsPart(self.ui, parameters, self._say)
-        self._tune = TunePart(self.ui)
+        self._examples = ExamplesSection(self.ui, parameters, self._showStatus, self.onSaveSet, self.onExampleSelected)
+        self._targets = TargetsSection(self.ui, parameters, self._showStatus, self.onTargetSelected)
+        self._models = ModelsSection(self.ui, parameters, self._showStatus)
+        self._fineTuningSection = FineTuningSection(self.ui)
         return SynthContextLogic()
 
     def cleanup(self) -> None:
@@ -84,7 +90,7 @@ class SynthContextWidget(RunPanel):
 
     def setParameterNode(self, parameterNode) -> None:
         if self._answers is None:
-            self._answers = AnswersPart(self.ui, self._result, self.onCorrected)
+            self._answers = PredictionSection(self.ui, self._result, self.onCorrected)
         self._examples.bind(parameterNode)
         self._targets.bind(parameterNode)
         RunPanel.setParameterNode(self, parameterNode)
@@ -96,39 +102,39 @@ class SynthContextWidget(RunPanel):
 
     def onNodesChanged(self, caller, event) -> None:
         if self._parameterNode is not None and not slicer.mrmlScene.IsClosing():
-            self._show()
+            self._refresh()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAboutToBeRemoved(self, caller, event, node) -> None:
         RunPanel.onNodeAboutToBeRemoved(self, caller, event, node)
-        self._answers.forget_if_of(node)
+        self._answers.forget_node(node)
 
-    def given(self):
+    def inputNodes(self):
         rows = [*self._examples.rows(), *self._targets.rows()]
         nodes = [node for row in rows if row.use for node in (row.image, row.answer) if node is not None]
         return {node.GetID(): node for node in nodes}
 
-    def wrong(self):
-        return runs.fault_of_run(self._examples.rows(), self._targets.rows(), self._settings())
+    def validationError(self):
+        return job_stages.prediction_validation_error(self._examples.rows(), self._targets.rows(), self._settings())
 
-    def begin(self, listener):
+    def startJob(self, listener):
         self._examples.take_chosen()
         self._targets.take_chosen()
         rows, targets = self._examples.rows(), self._targets.rows()
-        for text in told_of_examples(rows, targets):
+        for text in example_notes(rows, targets):
             self._log(text)
-        stages = runs.applying(rows, targets, self._settings(), self.logic.folder, self.onAnswer)
-        return self.logic.start(stages, listener)
+        jobs = job_stages.prediction_stages(rows, targets, self._settings(), self.logic.folder, self.onAnswer)
+        return self.logic.start(jobs, listener)
 
-    def present(self, values):
-        answers = [value for value in values if isinstance(value, Answer)]
+    def showResult(self, values):
+        answers = [value for value in values if isinstance(value, Prediction)]
         self._answers.show(answers[-1], self._shown_elsewhere())
         if len(answers) == 1:
             return _("Done: {name} is in the scene.").format(name=answers[0].main.GetName())
-        return _("Done: {count} targets. Select a row to see its answer.").format(count=len(answers))
+        return _("Done: {count} targets. Select a row to show its prediction.").format(count=len(answers))
 
     def onAnswer(self, answer) -> None:
-        """One of several targets is done."""
+        """Called for each target that is done."""
         self._answers.take(answer)
         self._targets.table.show(self._answers.states())
         for text in answer.warnings:
@@ -137,57 +143,59 @@ class SynthContextWidget(RunPanel):
     def makeSample(self):
         return make_sample, add_sample
 
-    def presentSample(self, sample) -> None:
+    def showSample(self, sample) -> None:
         self._examples.table.append(sample.examples)
         self._targets.table.append([sample.target])
         self.onExampleSelected(sample.examples[0].image)
 
-    def onTuneButton(self, checked=False) -> None:
+    def onFineTuneButton(self, checked=False) -> None:
         if self._job is not None:
             self.onApplyButton()
             return
-        self._tuning = True
-        self._tune.begin()
-        self.run(self.beginTuning, self.presentTuning)
-        self._tuning = self._job is not None
-        self._show()
+        self._fineTuning = True
+        self._fineTuningSection.begin()
+        self.run(self.startFineTuning, self.showFineTuned)
+        self._fineTuning = self._job is not None
+        self._refresh()
 
-    def beginTuning(self, listener):
+    def startFineTuning(self, listener):
         self._examples.take_chosen()
-        chosen = tuning_of(self._parameterNode, self._models.start())
-        return self.logic.start(runs.fine_tuning(self._examples.rows(), chosen, self.logic.folder), listener)
+        chosen = self._fineTuneParameters()
+        return self.logic.start(
+            job_stages.finetuning_stages(self._examples.rows(), chosen, self.logic.folder), listener
+        )
 
-    def presentTuning(self, values):
+    def showFineTuned(self, values):
         tuned = values[-1]
         self.logic.getParameterNode().model = tuned.name
-        self.ui.courseLabel.text = told_of(tuned)
-        return _("Done: the model {name} is in the list of models, and chosen under Apply.").format(name=tuned.name)
+        self.ui.courseLabel.text = finetuning_text(tuned)
+        return _("Done: the model {name} is installed and selected on the tab Apply.").format(name=tuned.name)
 
     def onFinishButton(self, checked=False) -> None:
         self.logic.worker.client().finish()
-        self._tune.finishing()
-        self._show()
+        self._fineTuningSection.finishing()
+        self._refresh()
 
     def onProgress(self, share, text) -> None:
-        if self._tuning and self._tune.hear(figures_of(text)):
+        if self._fineTuning and self._fineTuningSection.hear(message_values(text)):
             self.ui.progressBar.setValue(round(100 * share))
             self.ui.statusLabel.text = _("Training ...")
-            self._tune.update(True, True, "")
+            self._fineTuningSection.update(True, True, "")
         else:
             RunPanel.onProgress(self, share, text)
 
     def onDone(self, result) -> None:
-        self._endTuning()
+        self._endFineTuning()
         RunPanel.onDone(self, result)
 
     def onFailed(self, message) -> None:
-        self._endTuning()
+        self._endFineTuning()
         RunPanel.onFailed(self, message)
 
     def onCancelled(self) -> None:
-        if self._tuning and not self._stopReason:
-            self._stopReason = _("Cancelled. Start again with the same examples to go on from the last check.")
-        self._endTuning()
+        if self._fineTuning and not self._stopReason:
+            self._stopReason = _("Cancelled. Start again with the same examples to continue from the last checkpoint.")
+        self._endFineTuning()
         RunPanel.onCancelled(self)
 
     def onSaveSet(self, folder) -> None:
@@ -195,7 +203,10 @@ class SynthContextWidget(RunPanel):
             return _("Saved: the examples are in {folder}.").format(folder=folder)
 
         self._examples.take_chosen()
-        self.run(lambda listener: self.logic.start(runs.saving(self._examples.rows(), folder), listener), present)
+        self.run(
+            lambda listener: self.logic.start(job_stages.saving_stages(self._examples.rows(), folder), listener),
+            present,
+        )
 
     def onExampleSelected(self, image) -> None:
         row = next((row for row in self._examples.rows() if row.image is image and image is not None), None)
@@ -212,15 +223,15 @@ class SynthContextWidget(RunPanel):
 
     def onCorrected(self, row) -> None:
         if any(one.answer is row.answer for one in self._examples.rows()):
-            self._say(_("{name} is among the examples already.").format(name=row.answer.GetName()))
+            self._showStatus(_("{name} is already an example.").format(name=row.answer.GetName()))
             return
         self._examples.table.append([row])
         self._targets.table.use(row.image, False)
-        self._say(_("{name} is an example now; Apply uses it for the next target.").format(name=row.name))
+        self._showStatus(_("{name} was added to the examples.").format(name=row.name))
 
     def onTab(self, index) -> None:
-        self._said = ""
-        self._show()
+        self._status = ""
+        self._refresh()
 
     def update(self, running) -> None:
         self._examples.update(running, self._answers.notes(self._examples.rows()))
@@ -228,24 +239,29 @@ class SynthContextWidget(RunPanel):
         self.ui.rankingLabel.text = self._answers.ranking()
         self.ui.rankingLabel.setVisible(bool(self.ui.rankingLabel.text))
         self._models.update()
-        wrong = runs.fault_of_tuning(self._examples.rows(), tuning_of(self._parameterNode, self._models.start()))
-        self._tune.update(self._tuning and running, running, wrong)
-        if not running and not self._said and self.ui.tabs.currentIndex == _TUNE_TAB:
+        wrong = job_stages.finetuning_validation_error(self._examples.rows(), self._fineTuneParameters())
+        self._fineTuningSection.update(self._fineTuning and running, running, wrong)
+        if not running and not self._status and self.ui.tabs.currentIndex == _TUNE_TAB:
             self.ui.statusLabel.text = wrong or _("Ready: press Start fine-tuning.")
 
     def _settings(self):
-        kind = self._parameterNode.kind
-        return settings_of(self._parameterNode, guessed(self._examples.rows()) if kind is Kind.GUESS else kind)
+        chosen = IN_CONTEXT.read(self._parameterNode)
+        if chosen.output_kind != AUTO:
+            return chosen
+        return replace(chosen, output_kind=guessed_output_kind(self._examples.rows()))
+
+    def _fineTuneParameters(self):
+        return replace(FINE_TUNE.read(self._parameterNode), pretrained_model=self._models.start())
 
     def _shown_elsewhere(self):
-        """Segmentations of examples and truths, which would cover what is to be seen."""
+        """Return the segmentations of examples and references, which would cover the prediction."""
         rows = [*self._examples.rows(), *self._targets.rows()]
         return [row.answer for row in rows if row.answer is not None]
 
-    def _endTuning(self) -> None:
-        if self._tuning:
-            self._tuning = False
-            self._tune.end()
+    def _endFineTuning(self) -> None:
+        if self._fineTuning:
+            self._fineTuning = False
+            self._fineTuningSection.end()
 
 
 class SynthContextTest(ScriptedLoadableModuleTest):
@@ -270,14 +286,14 @@ class SynthContextTest(ScriptedLoadableModuleTest):
         if install.torch_is_missing() or install.missing_packages() or not models():
             self.delayDisplay("Skipped: PyTorch, its companions or a model are not installed; press Apply in the panel")
             return
-        sample = finished(add_sample(make_sample(voxel_mm=4.0)))
+        sample = run_steps(add_sample(make_sample(voxel_mm=4.0)))
         logic = SynthContextLogic()
         try:
             examples = [(row.image, row.answer) for row in sample.examples]
-            quick = Settings(alignment=Alignment.CENTRE, spread=0)
+            quick = InContextParameters(alignment="centre", support_slices=0)
             answer = logic.apply(examples, sample.target.image, sample.target.answer, quick)
         finally:
             logic.close()
         self.assertEqual(answer.labels.GetSegmentation().GetNumberOfSegments(), 4)
-        self.assertEqual(len(answer.report["dice"]), 4)
+        self.assertEqual(len(answer.report["accuracy"]["dice"]), 4)
         self.delayDisplay("Test passed")

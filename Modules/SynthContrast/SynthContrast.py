@@ -1,4 +1,5 @@
-"""Native and contrast CT, converted both ways: the panel, and convert() for scripts. A worker process computes."""
+"""Conversion between native and arterial-phase CT: the panel, and convert() for scripts. The worker process
+computes."""
 
 from typing import Optional
 
@@ -10,24 +11,26 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
 )
-from SynthContrastLib.contrastview import ContrastView
-from SynthContrastLib.conversion import Converted, conversion_work, preview_work
-from SynthContrastLib.exporting import Exported, export_work
+from SynthContrastLib.conversion_job import ConvertedNodes, conversion_job, preview_job
+from SynthContrastLib.dicom_export import Exported, export_job
+from SynthContrastLib.input_checks import ContrastNodes, CTChecks, contrast_validation_error
 from SynthContrastLib.models import chosen, installed, note
-from SynthContrastLib.parameters import SynthContrastParameterNode, nodes_of, settings_of
+from SynthContrastLib.parameters import CONTRAST, SynthContrastParameterNode, nodes_of
 from SynthContrastLib.preview import slice_in_view
-from SynthContrastLib.sample import SampleCT, register_sample, sample_work
-from SynthContrastLib.scan import ContrastNodes, Glances, fault
-from SynthContrastLib.settings import ContrastSettings
+from SynthContrastLib.result_display import ResultDisplay
+from SynthContrastLib.sample import SampleCT, register_sample, sample_job
 from SynthContrastLib.texts import acknowledgement, help_text
 from SynthRegLib import display, install
-from SynthRegLib.checks import fault_of_image
-from SynthRegLib.job import Job, Listener, Work
-from SynthRegLib.runpanel import RunPanel
-from SynthRegLib.warm import WarmWorker
-from SynthRegLib.work import at_once
+from SynthRegLib.job import Job, JobSteps, Listener
+from SynthRegLib.node_checks import image_validation_error
+from SynthRegLib.node_job import run_sync
+from SynthRegLib.run_panel import RunPanel
+from SynthRegLib.texts import documentation_link
+from SynthRegLib.worker_process import WorkerProcess
 
-from SlicerSynthReg.request import Progress, RequestError, silent
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.parameters.derived_images import ContrastParameters
+from SlicerSynthReg.progress import Progress, no_progress
 
 
 class SynthContrast(ScriptedLoadableModule):
@@ -36,18 +39,18 @@ class SynthContrast(ScriptedLoadableModule):
         self.parent.title = "SynthContrast"
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
         self.parent.contributors = ["SlicerSynthReg contributors"]
-        self.parent.helpText = help_text() + self.getDefaultModuleDocumentationLink()
+        self.parent.helpText = help_text() + documentation_link("tutorials/synthcontrast.html")
         self.parent.acknowledgementText = acknowledgement()
         icon = self.resourcePath("Icons/SynthContrast.png")
         slicer.app.connect("startupCompleted()", lambda: register_sample(icon))
 
 
 class SynthContrastLogic(ScriptedLoadableModuleLogic):
-    """worker: kept warm between runs, until close()."""
+    """worker: the worker process, kept until close()."""
 
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        self.worker = WarmWorker()
+        self.worker = WorkerProcess()
 
     def getParameterNode(self):
         return SynthContrastParameterNode(super().getParameterNode())
@@ -55,41 +58,42 @@ class SynthContrastLogic(ScriptedLoadableModuleLogic):
     def convert(
         self,
         volume: slicer.vtkMRMLScalarVolumeNode,
-        settings: Optional[ContrastSettings] = None,
+        parameters: Optional[ContrastParameters] = None,
         labels: Optional[slicer.vtkMRMLDisplayableNode] = None,
-        progress: Progress = silent,
-    ) -> Converted:
-        """Convert a CT and wait for it; the nodes of the result are in the scene.
+        progress: Progress = no_progress,
+    ) -> ConvertedNodes:
+        """Convert a CT synchronously; the result nodes are in the scene.
 
-        labels: segmentation or label map of organs, whose HU are told. progress: called with the share done and what is
-        being done. Raises RequestError (found, expected, remedy), and adds nothing.
+        labels: segmentation or label map of organs whose HU are measured. progress: called with fraction and text.
+        Raises RequestError; the scene is then unchanged.
         """
-        work = conversion_work(ContrastNodes(volume, labels), settings or ContrastSettings())
-        return at_once(work, self.worker.client().run, progress)
+        work = conversion_job(ContrastNodes(volume, labels), parameters or ContrastParameters())
+        return run_sync(work, self.worker.client().run, progress)
 
     def export(self, image: slicer.vtkMRMLScalarVolumeNode, destination: str, source: str = "") -> Exported:
-        """Write what convert() made as a derived DICOM series into a new folder in `destination`. source: folder of the
-        scan's own series; "" for the files that Slicer's DICOM database knows. Raises RequestError."""
-        return at_once(export_work(image, source, destination), self.worker.client().run)
+        """Write a converted CT as a derived DICOM series into a new folder in `destination`. source: folder of the
+        source series; "" uses Slicer's DICOM database. Raises RequestError."""
+        return run_sync(export_job(image, source, destination), self.worker.client().run)
 
     def sample(self) -> SampleCT:
-        """A computed CT with and without contrast, and its organs."""
-        return at_once(sample_work(), self.worker.client().run)
+        """Simulate a CT in both phases, with organs."""
+        return run_sync(sample_job(), self.worker.client().run)
 
-    def start(self, work: Work, listener: Listener) -> Job:
-        """Any of these without waiting."""
+    def start(self, work: JobSteps, listener: Listener) -> Job:
+        """Start a job without waiting."""
         job = Job(work, self.worker, listener)
         job.start()
         return job
 
     def close(self) -> None:
         """End the worker process."""
-        self.worker.give_up()
+        self.worker.shutdown()
 
 
 class SynthContrastWidget(RunPanel):
-    """A CT, its direction and settings in; the synthetic counterpart shown, measured and exported."""
+    """The panel: a CT and settings; the synthetic CT, its measures, DICOM export."""
 
+    packs = (CONTRAST,)
     sections = ("scanCollapsibleButton", "settingsCollapsibleButton", "exportCollapsibleButton")
     actions = ("previewButton",)
 
@@ -98,64 +102,66 @@ class SynthContrastWidget(RunPanel):
 
     def setup(self):
         self._view = None
-        self._glances = Glances()
+        self._ctChecks = CTChecks()
         RunPanel.setup(self)
-        self._view = ContrastView(self.ui, self._result)
+        self._view = ResultDisplay(self.ui, self._result)
         self.ui.modelBox.connect("activated(int)", self.onModel)
         self.ui.previewButton.connect("clicked(bool)", self.onPreviewButton)
         self.ui.exportButton.connect("clicked(bool)", self.onExportButton)
         for box in (self.ui.sourceDirectory, self.ui.exportDirectory):
-            box.connect("currentPathChanged(QString)", lambda path: self._show())
-        self._show()
+            box.connect("currentPathChanged(QString)", lambda path: self._refresh())
+        self._refresh()
 
     def onSceneStartClose(self, caller, event):
         RunPanel.onSceneStartClose(self, caller, event)
         self._view.forget()
 
-    def given(self):
+    def inputNodes(self):
         return nodes_of(self._parameterNode).given()
 
-    def wrong(self):
-        return fault(nodes_of(self._parameterNode), settings_of(self._parameterNode), self._glances)
+    def validationError(self):
+        return contrast_validation_error(
+            nodes_of(self._parameterNode), CONTRAST.read(self._parameterNode), self._ctChecks
+        )
 
-    def begin(self, listener):
-        nodes, settings = nodes_of(self._parameterNode), settings_of(self._parameterNode)
-        return self.logic.start(conversion_work(nodes, settings), listener)
+    def startJob(self, listener):
+        nodes, settings = nodes_of(self._parameterNode), CONTRAST.read(self._parameterNode)
+        return self.logic.start(conversion_job(nodes, settings), listener)
 
-    def present(self, made):
+    def showResult(self, made):
         self._view.show(made)
         return _("Done: {name} is in the scene.").format(name=made.image.GetName())
 
     def onPreviewButton(self, checked=False):
-        nodes, settings = nodes_of(self._parameterNode), settings_of(self._parameterNode)
+        nodes, settings = nodes_of(self._parameterNode), CONTRAST.read(self._parameterNode)
         k = slice_in_view(nodes.image)
         self.run(
-            lambda listener: self.logic.start(preview_work(nodes, settings, k), listener),
-            lambda made: self._presentPreview(made, k),
+            lambda listener: self.logic.start(preview_job(nodes, settings, k), listener),
+            lambda made: self._showPreview(made, k),
         )
 
-    def _presentPreview(self, made, k):
+    def _showPreview(self, made, k):
         self._view.show_preview(made, k)
-        return _("This is a preview of one slice: press Apply for the whole volume.")
+        return _("Preview of one slice. Press Apply for the whole volume.")
 
     def onExportButton(self, checked=False):
         image, source = self._view.made.image, self.ui.sourceDirectory.currentPath
-        work = lambda: export_work(image, source, self.ui.exportDirectory.currentPath)  # noqa: E731
-        self.run(lambda listener: self.logic.start(work(), listener), self._presentExport)
+        work = lambda: export_job(image, source, self.ui.exportDirectory.currentPath)  # noqa: E731
+        self.run(lambda listener: self.logic.start(work(), listener), self._showExport)
 
-    def _presentExport(self, exported):
+    def _showExport(self, exported):
         return _("Exported {count} slices as a derived DICOM series to the folder {folder}.").format(
             count=exported.slices, folder=exported.folder.parent.name
         )
 
     def onSampleButton(self, checked=False):
-        self.run(lambda listener: self.logic.start(sample_work(), listener), self._presentSample)
+        self.run(lambda listener: self.logic.start(sample_job(), listener), self._showSample)
 
-    def _presentSample(self, made):
+    def _showSample(self, made):
         if self._parameterNode is not None:
             self._parameterNode.image, self._parameterNode.labels = made.contrast, made.organs
         display.show_pair(made.contrast, made.native, 0.0)
-        return _("Sample images are in the scene: a computed patient with contrast, and truly native.")
+        return _("Sample images are in the scene: a simulated CT in arterial and in native phase.")
 
     def onModel(self, index):
         self._parameterNode.model = self.ui.modelBox.itemData(index)
@@ -168,11 +174,11 @@ class SynthContrastWidget(RunPanel):
             self.ui.modelBox.clear()
             for card in cards:
                 self.ui.modelBox.addItem(card.name, card.name)
-        card = chosen(settings_of(parameters))
+        card = chosen(CONTRAST.read(parameters))
         self.ui.modelBox.setCurrentIndex(names.index(card.name) if card is not None else -1)
         self.ui.modelLabel.text = note(card)
         image = parameters.image
-        glance = self._glances.of(image) if image is not None and not fault_of_image(image) else None
+        glance = self._ctChecks.of(image) if image is not None and not image_validation_error(image) else None
         notes = glance.notes or (_("The values fit a CT in HU."),) if glance and not glance.fault else ()
         self.ui.checkLabel.text = "\n".join(notes)
         self.ui.checkLabel.setVisible(bool(notes))
@@ -205,7 +211,7 @@ class SynthContrastTest(ScriptedLoadableModuleTest):
         logic = SynthContrastLogic()
         try:
             sample = logic.sample()
-            settings = ContrastSettings(model=installed()[0].name)
+            settings = ContrastParameters(model=installed()[0].name)
             made = logic.convert(sample.contrast, settings, sample.organs)
         finally:
             logic.close()

@@ -1,4 +1,4 @@
-"""The healthy brain behind a scan: the panel, and heal() for scripts. The computing is done by a worker process."""
+"""Healthy reconstruction: the panel, and reconstructHealthy() for scripts. The worker process computes."""
 
 from typing import Optional
 
@@ -11,24 +11,31 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
 )
-from SynthHealthyLib.frontview import FrontView
-from SynthHealthyLib.healing import card, fault, fault_of_reference, healing_work, through_health_work
-from SynthHealthyLib.made import Made
-from SynthHealthyLib.parameters import SynthHealthyParameterNode, settings_of
-from SynthHealthyLib.sample import add_sick_head, make_sick_head, register_sample
-from SynthHealthyLib.settings import HealthySettings
+from SynthHealthyLib.foreground_view import ForegroundView
+from SynthHealthyLib.healthy_job import (
+    card,
+    healthy_job,
+    healthy_validation_error,
+    pseudo_healthy_job,
+    reference_validation_error,
+)
+from SynthHealthyLib.parameters import HEALTHY, SynthHealthyParameterNode
+from SynthHealthyLib.result_nodes import HealthyNodes
+from SynthHealthyLib.sample import add_lesion_phantom, make_lesion_phantom, register_sample
 from SynthHealthyLib.texts import acknowledgement, help_text
 from SynthRegLib import display, install
 from SynthRegLib.job import Job, Listener
-from SynthRegLib.networks import network_note
-from SynthRegLib.registered import Registered
-from SynthRegLib.resultview import Shown
-from SynthRegLib.runpanel import RunPanel
-from SynthRegLib.summary import summary
-from SynthRegLib.warm import WarmWorker
-from SynthRegLib.work import at_once, finished
+from SynthRegLib.node_job import run_steps, run_sync
+from SynthRegLib.registration_results import RegisteredNodes
+from SynthRegLib.report_text import summary
+from SynthRegLib.result_view import DisplayedResult
+from SynthRegLib.run_panel import RunPanel
+from SynthRegLib.texts import documentation_link, network_note
+from SynthRegLib.worker_process import WorkerProcess
 
-from SlicerSynthReg.request import Progress, RequestError, silent
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.parameters.derived_images import HealthyParameters
+from SlicerSynthReg.progress import Progress, no_progress
 
 
 class SynthHealthy(ScriptedLoadableModule):
@@ -37,56 +44,59 @@ class SynthHealthy(ScriptedLoadableModule):
         self.parent.title = "SynthHealthy"
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
         self.parent.contributors = ["SlicerSynthReg contributors"]
-        self.parent.helpText = help_text() + self.getDefaultModuleDocumentationLink()
+        self.parent.helpText = help_text() + documentation_link("tutorials/synthhealthy.html")
         self.parent.acknowledgementText = acknowledgement()
         icon = self.resourcePath("Icons/SynthHealthy.png")
         slicer.app.connect("startupCompleted()", lambda: register_sample(icon))
 
 
 class SynthHealthyLogic(ScriptedLoadableModuleLogic):
-    """worker: kept warm between runs, until close()."""
+    """worker: the worker process, kept until close()."""
 
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        self.worker = WarmWorker()
+        self.worker = WorkerProcess()
 
     def getParameterNode(self):
         return SynthHealthyParameterNode(super().getParameterNode())
 
-    def heal(
+    def reconstructHealthy(
         self,
         image: slicer.vtkMRMLScalarVolumeNode,
-        settings: Optional[HealthySettings] = None,
-        progress: Progress = silent,
-    ) -> Made:
-        """Show the anatomy in health behind a scan and wait for it; the nodes of the result are in the scene.
+        parameters: Optional[HealthyParameters] = None,
+        progress: Progress = no_progress,
+    ) -> HealthyNodes:
+        """Reconstruct the healthy T1 of a scan synchronously; the result nodes are in the scene.
 
-        progress: called with the share done and what is being done. Raises RequestError (found, expected, remedy), and
-        adds nothing.
+        progress: called with fraction and text. Raises RequestError; the scene is then unchanged.
         """
-        work = healing_work(image, settings or HealthySettings())
-        return at_once(work, self.worker.client().run, progress)
+        work = healthy_job(image, parameters or HealthyParameters())
+        return run_sync(work, self.worker.client().run, progress)
 
-    def registerThroughHealth(
+    def registerViaPseudoHealthy(
         self,
         image: slicer.vtkMRMLScalarVolumeNode,
         reference: slicer.vtkMRMLScalarVolumeNode,
-        settings: Optional[HealthySettings] = None,
-        progress: Progress = silent,
-    ) -> Registered:
-        """Bring a diseased brain onto a reference: in the alignment its healthy reconstruction takes the place of
-        what is abnormal, and the transform is applied to the scan itself. As heal otherwise; returns what
-        SynthRegister's register() returns."""
-        work = through_health_work(image, reference, settings or HealthySettings())
-        return at_once(work, self.worker.client().run, progress)
+        parameters: Optional[HealthyParameters] = None,
+        progress: Progress = no_progress,
+    ) -> RegisteredNodes:
+        """Register a scan with lesions to a reference via its healthy reconstruction; the transform is applied to the
+        scan.
 
-    def startHealing(self, image, settings: HealthySettings, listener: Listener) -> Job:
-        """heal() without waiting. Raises RequestError when the scan cannot be used as it is."""
-        return self._started(healing_work(image, settings), listener)
+        Returns what SynthRegister's register() returns. Raises RequestError.
+        """
+        work = pseudo_healthy_job(image, reference, parameters or HealthyParameters())
+        return run_sync(work, self.worker.client().run, progress)
 
-    def startThroughHealth(self, image, reference, settings: HealthySettings, listener: Listener) -> Job:
-        """registerThroughHealth() without waiting."""
-        return self._started(through_health_work(image, reference, settings), listener)
+    def startReconstruction(self, image, parameters: HealthyParameters, listener: Listener) -> Job:
+        """Start a reconstruction. Raises RequestError for an invalid scan."""
+        return self._started(healthy_job(image, parameters), listener)
+
+    def startPseudoHealthyRegistration(
+        self, image, reference, parameters: HealthyParameters, listener: Listener
+    ) -> Job:
+        """Start a registration via the pseudo-healthy image."""
+        return self._started(pseudo_healthy_job(image, reference, parameters), listener)
 
     def _started(self, work, listener: Listener) -> Job:
         job = Job(work, self.worker, listener)
@@ -95,14 +105,16 @@ class SynthHealthyLogic(ScriptedLoadableModuleLogic):
 
     def close(self) -> None:
         """End the worker process."""
-        self.worker.give_up()
+        self.worker.shutdown()
 
 
 class SynthHealthyWidget(RunPanel):
-    """A scan and settings in; its healthy anatomy and its anomalies shown; or the scan, registered through health."""
+    """The panel: a scan and settings; healthy T1, anomaly map and other images; registration via the pseudo-healthy
+    image."""
 
-    sections = ("imagesCollapsibleButton", "settingsCollapsibleButton", "throughCollapsibleButton")
-    actions = ("throughButton",)
+    packs = (HEALTHY,)
+    sections = ("imagesCollapsibleButton", "settingsCollapsibleButton", "pseudoHealthyCollapsibleButton")
+    actions = ("pseudoHealthyButton",)
 
     def __init__(self, parent=None) -> None:
         RunPanel.__init__(self, parent)
@@ -110,41 +122,41 @@ class SynthHealthyWidget(RunPanel):
 
     def setup(self) -> None:
         RunPanel.setup(self)
-        self._front = FrontView(self.ui, self._result)
-        self.ui.throughButton.connect("clicked(bool)", self.onThroughButton)
-        self._show()
+        self._front = ForegroundView(self.ui, self._result)
+        self.ui.pseudoHealthyButton.connect("clicked(bool)", self.onPseudoHealthyButton)
+        self._refresh()
 
     def makeLogic(self):
         return SynthHealthyLogic()
 
-    def given(self):
+    def inputNodes(self):
         chosen = {"image": self._parameterNode.image, "reference": self._parameterNode.reference}
         return {role: node for role, node in chosen.items() if node is not None}
 
-    def wrong(self):
-        return fault(self._parameterNode.image)
+    def validationError(self):
+        return healthy_validation_error(self._parameterNode.image)
 
-    def begin(self, listener):
-        return self.logic.startHealing(self._parameterNode.image, settings_of(self._parameterNode), listener)
+    def startJob(self, listener):
+        return self.logic.startReconstruction(self._parameterNode.image, HEALTHY.read(self._parameterNode), listener)
 
-    def present(self, made):
-        self._front.show(made, made.report.get("config", {}).get("threshold", 0.5))
+    def showResult(self, made):
+        self._front.show(made, made.report["run"]["parameters"].get("threshold", 0.5))
         return _("Done: {name} is in the scene.").format(name=made.healthy.GetName())
 
-    def onThroughButton(self, checked=False) -> None:
+    def onPseudoHealthyButton(self, checked=False) -> None:
         chosen = self._parameterNode
         self.run(
-            lambda listener: self.logic.startThroughHealth(
-                chosen.image, chosen.reference, settings_of(chosen), listener
+            lambda listener: self.logic.startPseudoHealthyRegistration(
+                chosen.image, chosen.reference, HEALTHY.read(chosen), listener
             ),
-            self.presentRegistered,
+            self.showRegistered,
         )
 
-    def presentRegistered(self, found) -> str:
+    def showRegistered(self, found) -> str:
         self._front.forget()
         fixed = found.moved.GetNodeReference("SynthReg.fixed")
         text = summary(found.report, found.warnings)
-        self._result.show(Shown(fixed, found.moved, text, found.page, found.forward))
+        self._result.show(DisplayedResult(fixed, found.moved, text, found.page, found.forward))
         return _("Done: {name} is in the scene.").format(name=found.moved.GetName())
 
     def onSceneStartClose(self, caller, event) -> None:
@@ -154,21 +166,23 @@ class SynthHealthyWidget(RunPanel):
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def onNodeAboutToBeRemoved(self, caller, event, node) -> None:
         RunPanel.onNodeAboutToBeRemoved(self, caller, event, node)
-        self._front.forget_if_of(node)
+        self._front.forget_node(node)
 
     def makeSample(self):
-        return make_sick_head, add_sick_head
+        return make_lesion_phantom, add_lesion_phantom
 
-    def presentSample(self, nodes):
+    def showSample(self, nodes):
         self._parameterNode.image, self._parameterNode.reference = nodes.scan, nodes.reference
-        display.show_pair(nodes.scan, nodes.scan, self.ui.fadeSlider.value)
+        display.show_pair(nodes.scan, nodes.scan, self.ui.opacitySlider.value)
 
     def update(self, running):
         chosen, network = self._parameterNode, card()
         self.ui.modelLabel.text = "" if network is None else network_note(network)
-        wrong = "" if running else fault_of_reference(chosen.image, chosen.reference)
-        self.ui.throughButton.enabled = not running and not wrong
-        self.ui.throughButton.toolTip = wrong or _("Align the healthy brain with the reference, move the scan itself")
+        wrong = "" if running else reference_validation_error(chosen.image, chosen.reference)
+        self.ui.pseudoHealthyButton.enabled = not running and not wrong
+        self.ui.pseudoHealthyButton.toolTip = wrong or _(
+            "Registers the healthy reconstruction to the reference and applies the transform to the scan"
+        )
         if self._front is not None and not running:
             self._front.mark(chosen.threshold)
 
@@ -188,9 +202,9 @@ class SynthHealthyTest(ScriptedLoadableModuleTest):
             test()
 
     def test_what_is_missing_is_named(self) -> None:
-        self.assertIn("Choose the" if card() else "Found no network", fault(None))
+        self.assertIn("Choose the" if card() else "Found no network", healthy_validation_error(None))
         with self.assertRaises(RequestError):
-            SynthHealthyLogic().heal(None)
+            SynthHealthyLogic().reconstructHealthy(None)
 
     def test_the_sample_is_healed(self) -> None:
         if install.torch_is_missing() or install.missing_packages():
@@ -200,9 +214,9 @@ class SynthHealthyTest(ScriptedLoadableModuleTest):
             self.delayDisplay("Skipped: the network una-brains is not installed")
             return
         logic = SynthHealthyLogic()
-        nodes = finished(add_sick_head(make_sick_head(voxel_mm=4.0)))
+        nodes = run_steps(add_lesion_phantom(make_lesion_phantom(voxel_mm=4.0)))
         try:
-            made = logic.heal(nodes.scan)
+            made = logic.reconstructHealthy(nodes.scan)
         finally:
             logic.close()
         brain = slicer.util.arrayFromVolume(made.healthy) > 0

@@ -1,5 +1,4 @@
-"""What the modules of SynthReg share: MRML nodes to files and back, the job that runs a worker, display, installation.
+"""Code shared by the modules: nodes and files, jobs of the worker process, display, installation.
 
-`scene_task` and `scene_worker` run in the worker process and know no Slicer; all others run in Slicer and import no
-torch.
+node_images, *_task and scene_worker run in the worker process without Slicer; all others run in Slicer without torch.
 """

@@ -1,7 +1,5 @@
-"""The fixed image behind, the moved one in front, in linked slice views; a checkerboard of both; window and level.
-
-Works on the views' MRML nodes, so it does nothing, and fails at nothing, where there is no window.
-"""
+"""Show the moved over the fixed image in linked slice views; checkerboard; window and level. Without views nothing
+happens."""
 
 from __future__ import annotations
 
@@ -15,8 +13,7 @@ CHECKER_ATTRIBUTE = "SynthReg.Checkerboard"
 
 
 def show_pair(behind: slicer.vtkMRMLVolumeNode, front: slicer.vtkMRMLVolumeNode, opacity: float) -> None:
-    """In all slice views, linked; fitted to the image behind unless it was there before, so that the place stays that
-    the user looks at."""
+    """Show both volumes in all slice views, linked; fit the views unless they show the same background already."""
     composites = _composites()
     there = all(composite.GetBackgroundVolumeID() == behind.GetID() for composite in composites)
     for composite in composites:
@@ -33,8 +30,8 @@ def set_window(volume: slicer.vtkMRMLScalarVolumeNode | None, window: float, lev
         display.SetWindowLevel(window, level)
 
 
-def fade(opacity: float) -> None:
-    """Of the image in front: 0 shows what is behind, 1 hides it."""
+def set_foreground_opacity(opacity: float) -> None:
+    """Set the opacity of the foreground in all slice views, 0 to 1."""
     for composite in _composites():
         composite.SetForegroundOpacity(opacity)
 
@@ -42,9 +39,9 @@ def fade(opacity: float) -> None:
 def checkerboard(
     moved: slicer.vtkMRMLScalarVolumeNode, spacing_mm: float = CHECKER_MM
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """A hidden copy of `moved` of which every other block is left out: in front of the fixed image, both are seen.
+    """Return a hidden copy of `moved` without every other block, for display over the fixed image.
 
-    Left out by value, below the display's threshold, so that window, level and colours stay those of `moved`.
+    Blocks are removed by values below the display's threshold, so that window, level and colours stay those of `moved`.
     """
     image = vtk.vtkImageData()
     image.DeepCopy(moved.GetImageData())

@@ -1,56 +1,59 @@
-"""Pairs of nodes as a set of examples that the backend reads: a folder with images/ and labels/ (or outputs/) in the
-world, and what the labels are called. Runs in the worker process: no Slicer here.
+"""Write pairs of nodes as a folder of examples in the world: images/, labels/ or outputs/, and the label names.
+
+Runs in the worker process: no Slicer.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 
-from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome
-from SlicerSynthReg.tasks.context_pairs import LEGEND
-from SlicerSynthReg.volume.volume import Volume
-from SlicerSynthReg.volume.write import write_volume
-from SynthRegLib.placed import Placed, Straight
-from SynthRegLib.worldfiles import merged, read_placed
-
-_SAME = 1e-6
-"""mm, of a voxel's edges."""
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.io.example_pairs import LABEL_NAMES_FILE
+from SlicerSynthReg.io.image import Image
+from SlicerSynthReg.io.write import write_image
+from SlicerSynthReg.progress import Progress
+from SlicerSynthReg.request import Request, TaskOutcome
+from SynthRegLib.node_images import SAME_MM, LinearNodeImage, NodeImage, merge_layers, read_node_image, read_scene
 
 
 def examples_nodes(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
-    """The pairs of scene.json, as nodes.write_nodes writes the roles examples/NAME/input and examples/NAME/output."""
-    folder = Path(request.inputs["scene"]).parent
-    images = json.loads(Path(request.inputs["scene"]).read_text(encoding="utf-8"))["images"]
+    """Write the pairs of scene.json, with the roles examples/NAME/input and examples/NAME/output."""
+    scene, folder = read_scene(request)
+    images = scene["images"]
     names = list(dict.fromkeys(role.split("/")[1] for role in images))
     labels = all(images[f"examples/{name}/output"]["kind"] == "labels" for name in names)
     outputs = {}
     for n, name in enumerate(names):
         progress(n / len(names), f"example {n + 1} of {len(names)}")
-        both = [images[f"examples/{name}/{role}"] for role in ("input", "output")]
-        image, answer = ([read_placed(one, folder, record["kind"]) for one in record["layers"]] for record in both)
-        if not answer:
+        records = [images[f"examples/{name}/{role}"] for role in ("input", "output")]
+        (image,), output = (
+            [read_node_image(layer, folder, record["kind"]) for layer in record["layers"]] for record in records
+        )
+        if not output:
             raise RequestError(
-                f"Found nothing drawn in {both[1]['name']}, expected at least one voxel. Draw it, or uncheck the row."
+                f"Found nothing drawn in {records[1]['name']}, expected at least one voxel. Draw it, or uncheck the "
+                "row.",
+                code="segmentation-empty",
             )
-        seen = _labels(answer, image[0]) if labels else answer[0].seen(answer[0].grid)
-        for place, volume in (("images", image[0].seen(image[0].grid)), ("labels" if labels else "outputs", seen)):
-            (workspace / place).mkdir(exist_ok=True)
-            outputs[f"{place}_{n}"] = f"{place}/{name}.nrrd"
-            write_volume(volume, workspace / outputs[f"{place}_{n}"], derived=False)
-    if (folder / LEGEND).exists():
-        outputs["legend"] = LEGEND
-        shutil.copy(folder / LEGEND, workspace / LEGEND)
+        resampled = _labels(output, image) if labels else output[0].resampled(output[0].grid)
+        pair = {"images": image.resampled(image.grid), "labels" if labels else "outputs": resampled}
+        for subfolder, volume in pair.items():
+            (workspace / subfolder).mkdir(exist_ok=True)
+            outputs[f"{subfolder}_{n}"] = f"{subfolder}/{name}.nrrd"
+            write_image(volume, workspace / outputs[f"{subfolder}_{n}"], derived=False)
+    if (folder / LABEL_NAMES_FILE).exists():
+        outputs["legend"] = LABEL_NAMES_FILE
+        shutil.copy(folder / LABEL_NAMES_FILE, workspace / LABEL_NAMES_FILE)
     return TaskOutcome(outputs, {"names": names, "labels": labels})
 
 
-def _labels(layers: list[Placed], image: Placed) -> Volume:
-    """On the image's grid where their voxels are as large and as they lie, or where segments overlap; a single layer of
-    other voxels keeps its own."""
+def _labels(layers: list[NodeImage], image: NodeImage) -> Image:
+    """Return the label map on the image's grid if their voxels agree in size and direction or segments overlap; a
+    single layer with other voxels keeps its grid."""
     grid = layers[0].grid
-    alike = np.allclose(grid.affine[:3, :3], image.grid.affine[:3, :3], atol=_SAME)
-    single = len(layers) == 1 and isinstance(layers[0], Straight)
-    return merged(layers, grid if single and not alike else image.grid)
+    alike = np.allclose(grid.affine[:3, :3], image.grid.affine[:3, :3], atol=SAME_MM)
+    single = len(layers) == 1 and isinstance(layers[0], LinearNodeImage)
+    return merge_layers(layers, grid if single and not alike else image.grid)

@@ -1,123 +1,127 @@
-"""Any task of the backend on images of Slicer's scene: what nodes.write_nodes wrote is brought to the world, the task
-runs there, and each image that it makes is told as an array and the place where a node holds it.
+"""Compute images from nodes of Slicer's scene in memory: healthy reconstruction, in-context prediction and others.
 
-A straight parent only changes where the voxels lie; an image under a bending one is seen on a grid in the world. Runs
-in the worker process: no Slicer here.
+An image under a linear parent keeps its voxels; one under a non-linear parent is resampled to a grid in the world. Each
+image of the result is written as an array with the place where a node holds it. Runs in the worker process: no Slicer.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import shutil
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Protocol
 
-import nibabel
 import numpy as np
 
-from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome
-from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.tasks.table import Task
-from SlicerSynthReg.volume.read import read_volume
-from SlicerSynthReg.volume.volume import Volume
-from SlicerSynthReg.volume.write import write_volume
-from SynthRegLib.filenames import file_name
-from SynthRegLib.placed import Bent, Placed, Straight
-from SynthRegLib.worldfiles import as_vtk, merged, read_placed
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.io.image import Image
+from SlicerSynthReg.progress import Progress, sub_progress
+from SlicerSynthReg.request import Request, TaskOutcome
+from SlicerSynthReg.spatial.grid import Grid
+from SynthRegLib.node_images import (
+    SAME_MM,
+    LinearNodeImage,
+    NodeImage,
+    WarpedNodeImage,
+    merge_layers,
+    read_node_image,
+    read_scene,
+    save_array,
+)
 
-_READ, _SHARE = 0.05, 0.9
-_SAME = 1e-6
-"""mm, of a voxel's edges."""
+_READ, _COMPUTED = 0.05, 0.9
+"""Shares of the progress bar."""
 
 
-def derive_nodes(request: Request, workspace: Path, progress: Progress, name: str, task: Task) -> TaskOutcome:
-    """`task`, called `name` in the backend's table, on the images of scene.json. Its own files stay; for each image X
-    among them there is X_array, a .npy file as VTK stores it, and in report["placement"][X] shape and affine (index ->
-    RAS mm), in_world (else under the main image's parent) and kind. Inputs beside the scene reach it as they are."""
+class DerivedImages(Protocol):
+    """Result of a function of the API. images: output name -> image. report: a record."""
+
+    @property
+    def images(self) -> Mapping[str, Image]: ...
+
+    @property
+    def report(self) -> Any: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+    def save(self, folder: Path, images: bool = True) -> dict[str, str]:
+        """Write page, picture and record, and the images if wanted."""
+
+
+Derive = Callable[[Mapping[str, Any], Mapping[str, Any], Progress], DerivedImages]
+"""inputs (images by role, and the request's other inputs as paths), parameters, progress -> result."""
+
+
+def derive_nodes(request: Request, workspace: Path, progress: Progress, derive: Derive) -> TaskOutcome:
+    """Compute `derive` on the images of scene.json; write page and record, and for each image X of the result X_array.
+
+    report["placement"][X]: shape and affine (index -> RAS mm), in_world (else under the main image's parent). Inputs
+    beside the scene reach `derive` as paths. Raises RequestError (code "segmentation-empty").
+    """
     progress(0.0, "reading the images")
-    folder = Path(request.inputs["scene"]).parent
-    scene = json.loads(Path(request.inputs["scene"]).read_text(encoding="utf-8"))
-    images = scene["images"]
-    placed = {role: [read_placed(one, folder, record["kind"]) for one in record["layers"]]
-              for role, record in images.items()}  # fmt: skip
-    world = workspace / "world"
-    inputs = {**request.inputs, **_world_inputs(images, placed, world)}
-    del inputs["scene"]
-    inner = Request(name, inputs, request.outputs, request.parameters)
-    outcome = task(inner, workspace, lambda share, text: progress(_READ + (_SHARE - _READ) * share, text))
-    shutil.rmtree(world)
-    progress(_SHARE, "placing the results")
-    outputs, placement = dict(outcome.outputs), {}
-    main = placed[scene["main"]][0]
-    for output, file in outcome.outputs.items():
-        if file.endswith(".nii.gz"):
-            made = read_volume(workspace / file, _kind(workspace / file), allow_degenerate=True)
-            outputs[f"{output}_array"] = f"{output}.npy"
-            np.save(workspace / f"{output}.npy", as_vtk(_values(made)))
-            placement[output] = _place(made.grid, main)
-    return TaskOutcome(outputs, {**outcome.report, "placement": placement}, outcome.warnings)
+    scene, folder = read_scene(request)
+    layers = {
+        role: [read_node_image(layer, folder, record["kind"], record["name"]) for layer in record["layers"]]
+        for role, record in scene["images"].items()
+    }
+    inputs: dict[str, Any] = {name: path for name, path in request.inputs.items() if name != "scene"}
+    inputs |= _world_images(scene["images"], layers)
+    result = derive(inputs, request.parameters, sub_progress(progress, _READ, _COMPUTED))
+    progress(_COMPUTED, "writing the results")
+    outputs, placement = result.save(workspace, images=False), {}
+    main = layers[scene["main"]][0]
+    for name, image in result.images.items():
+        outputs[f"{name}_array"] = f"{name}.npy"
+        save_array(_compact_values(image), workspace / f"{name}.npy")
+        placement[name] = _placement(image.grid, main)
+    report = {**dataclasses.asdict(result.report), "placement": placement}
+    return TaskOutcome(outputs, report, list(result.warnings))
 
 
-def _world_inputs(
-    images: Mapping[str, Mapping[str, Any]], placed: Mapping[str, list[Placed]], world: Path
-) -> dict[str, str]:
-    """Each image as a file in a folder of its own, named as its node; tables of those whose role is a cell."""
-    inputs: dict[str, str] = {}
-    tables: dict[str, dict[str, dict[str, str]]] = {}
-    grids: dict[str, Grid] = {role: layers[0].grid for role, layers in placed.items() if layers}
-    for n, (role, record) in enumerate(images.items()):
-        if not placed[role]:
-            raise RequestError(f"Found nothing drawn in {record['name']}, expected at least one voxel. Draw it first.")
-        path = world / str(n) / f"{file_name(record['name'])}.nrrd"
-        path.parent.mkdir(parents=True)
-        grid = grids[record["on"] or role]
-        write_volume(_seen(placed[role], record["kind"], grid), path, derived=False)
-        table, *cell = role.split("/")
-        if cell:
-            tables.setdefault(table, {}).setdefault(cell[0], {})[cell[1]] = str(path)
-        else:
-            inputs[role] = str(path)
-    for table, rows in tables.items():
-        inputs[table] = str(world / f"{table}.csv")
-        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-        with open(inputs[table], "w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, ["name", *columns], restval="")
-            writer.writeheader()
-            writer.writerows({"name": name, **row} for name, row in rows.items())
-    return inputs
+def _world_images(records: Mapping[str, Mapping[str, Any]], layers: Mapping[str, list[NodeImage]]) -> dict[str, Image]:
+    """Return each image in the world, on its own grid or on that of the role that its record names."""
+    grids = {role: images[0].grid for role, images in layers.items() if images}
+    for role, record in records.items():
+        if not layers[role]:
+            raise RequestError(
+                f"Found nothing drawn in {record['name']}, expected at least one voxel. Draw it first.",
+                code="segmentation-empty",
+            )
+    return {
+        role: merge_layers(layers[role], grids[record["on"] or role], record["name"])
+        if record["kind"] == "labels"
+        else _resample_scan(layers[role][0], grids[record["on"] or role])
+        for role, record in records.items()
+    }
 
 
-def _seen(layers: list[Placed], kind: str, grid: Grid) -> Volume:
-    """On `grid`. Where a bent scan has no voxels, it has its lowest value: air in CT, nothing in MR."""
-    if kind == "labels":
-        return merged(layers, grid)
-    [image] = layers
-    if isinstance(image, Straight) and grid.same_as(image.grid, _SAME):
-        return image.seen(grid)
-    low = image.image.data.min()
-    lifted = Volume(image.image.data - low, image.image.grid, "scalar", image.image.name)
-    over = Bent(lifted, image.grid, image.moves_mm) if isinstance(image, Bent) else Straight(lifted, image.parent)
-    seen = over.seen(grid)
-    return Volume(seen.data + low, grid, "scalar", seen.name)
+def _resample_scan(scan: NodeImage, grid: Grid) -> Image:
+    """Return the scan on `grid`; outside it has its lowest value: air in CT, background in MR."""
+    if isinstance(scan, LinearNodeImage) and grid.same_as(scan.grid, SAME_MM):
+        return scan.resampled(grid)
+    low = scan.image.data.min()
+    shifted = Image(scan.image.data - low, scan.image.grid, "scalar", scan.image.name)
+    if isinstance(scan, WarpedNodeImage):
+        resampled = WarpedNodeImage(shifted, scan.grid, scan.displacement_mm).resampled(grid)
+    else:
+        resampled = LinearNodeImage(shifted, scan.parent).resampled(grid)
+    return Image(resampled.data + low, grid, "scalar", resampled.name)
 
 
-def _kind(path: Path) -> str:
-    """The backend writes labels as whole numbers and scans as float32."""
-    return "labels" if nibabel.load(path).get_data_dtype().kind in "iu" else "scalar"
-
-
-def _values(made: Volume) -> np.ndarray:
-    """(I, J, K); labels in few bytes, as segmentations are redrawn often."""
-    values = made.data[0].numpy()
-    if made.kind == "scalar":
+def _compact_values(image: Image) -> np.ndarray:
+    """Return (I, J, K) values; labels in few bytes, as segmentations are redrawn often."""
+    values = image.data[0].numpy()
+    if image.kind == "scalar":
         return values
     return values.astype(np.uint8 if values.min() >= 0 and values.max() < 256 else np.int32)
 
 
-def _place(grid: Grid, main: Placed) -> dict[str, Any]:
-    """Under the main image's parent where the voxels are parallel to its own and as large, else in the world."""
-    under = isinstance(main, Straight) and np.allclose(grid.affine[:3, :3], main.grid.affine[:3, :3], atol=_SAME)
+def _placement(grid: Grid, main: NodeImage) -> dict[str, Any]:
+    """Return where a result lies: under the main image's parent if its voxels are parallel and as large, else in the
+    world."""
+    under = isinstance(main, LinearNodeImage) and np.allclose(
+        grid.affine[:3, :3], main.grid.affine[:3, :3], atol=SAME_MM
+    )
     affine = np.linalg.inv(main.parent) @ grid.affine if under else grid.affine
     return {"shape": list(grid.shape), "affine": affine.tolist(), "in_world": not under}

@@ -1,7 +1,7 @@
-"""What the worker needs in Slicer's Python, installed at first use and only with consent.
+"""Install what the worker needs into Slicer's Python, at first use and with consent.
 
-torch comes by the extension PyTorch, which finds the build that fits the graphics card; the rest by slicer.packaging,
-or slicer.util.pip_install where Slicer is older than 5.12. Nothing here imports what it looks for.
+torch comes with the extension PyTorch, which selects the build for the graphics card; the rest by slicer.packaging, or
+by slicer.util.pip_install before Slicer 5.12. This module imports nothing of what it checks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TITLE = "SynthReg"
 
 
 class NotInstalled(Exception):
-    """The worker cannot run yet; the text says found, expected, remedy."""
+    """The worker cannot run; the text says found, expected, remedy."""
 
 
 def missing_packages() -> list[str]:
@@ -43,7 +43,7 @@ def torch_is_missing() -> bool:
 
 
 def ensure() -> None:
-    """Install what is missing, after asking. Raises NotInstalled."""
+    """Install missing packages after asking the user. Raises NotInstalled."""
     absent = (["torch"] if torch_is_missing() else []) + missing_packages()
     if not absent:
         return
@@ -86,8 +86,8 @@ def _install_torch() -> None:
 def _install_torch_extension() -> None:
     asked = slicer.util.confirmOkCancelDisplay(
         _(
-            "SynthReg computes with PyTorch, which the extension PyTorch installs in the build that fits this "
-            "computer. Install that extension from the Extensions Server now?"
+            "SynthReg requires PyTorch, which the extension PyTorch installs for this computer. Install that "
+            "extension from the Extensions Server now?"
         ),
         windowTitle=_TITLE,
     )
@@ -150,7 +150,7 @@ def _offline(what: str, error: BaseException | None) -> str:
 
 
 def graphics_note() -> str:
-    """Where a graphics card is there and the installed torch cannot use it; "" otherwise."""
+    """Return a note if the installed torch cannot use the graphics card, else ""."""
     if torch_is_missing() or shutil.which("nvidia-smi") is None:
         return ""
     try:

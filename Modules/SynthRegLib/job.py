@@ -1,7 +1,7 @@
-"""One run of the worker, seen from Slicer's event loop: prepared in small steps, computed elsewhere, placed in small
-steps; cancelled by ending the worker's process tree.
+"""One request to the worker, driven by a timer of Slicer's event loop: prepare in steps, compute in the worker, add
+nodes in steps.
 
-A timer drives it. Threads wait for the worker and for the disk; they touch neither MRML nor Qt.
+Threads wait for the worker and for the disk; they use neither MRML nor Qt. Cancelling ends the worker's process tree.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from typing import Any, Callable
 import qt
 from slicer.i18n import tr as _
 
-from SlicerSynthReg.client import WorkerClient
-from SlicerSynthReg.request import Request, RequestError, Result
-from SynthRegLib.warm import WarmWorker
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.request import Request, Result
+from SlicerSynthReg.service.client import WorkerClient
+from SynthRegLib.worker_process import WorkerProcess
 
 STEP_S = 0.012
 """Longest the job holds the event loop, but for a single step that takes longer."""
@@ -31,9 +32,9 @@ PREPARING = 0.05
 
 
 @dataclass(frozen=True)
-class Work:
-    """prepare: yields, returns the request. load: off the GUI thread. place: yields, returns the value of `done`.
-    folder: all files of the run; removed when it fails or is cancelled."""
+class JobSteps:
+    """prepare: generator that returns the request. load: reads the result off the GUI thread. place: generator that
+    adds the nodes and returns the value of `done`. folder: files of the run, removed on failure and cancellation."""
 
     prepare: Callable[[], Generator[None, None, Request]]
     load: Callable[[Result], Any]
@@ -43,7 +44,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Listener:
-    """Called on the GUI thread. Exactly one of done, failed and cancelled ends a job."""
+    """Callbacks on the GUI thread. Exactly one of done, failed and cancelled ends a job."""
 
     progress: Callable[[float, str], None]
     done: Callable[[Any], None]
@@ -52,9 +53,9 @@ class Listener:
 
 
 class Job:
-    """Starts with start(); see Listener for how it ends."""
+    """A running request; starts with start()."""
 
-    def __init__(self, work: Work, worker: WarmWorker, listener: Listener) -> None:
+    def __init__(self, work: JobSteps, worker: WorkerProcess, listener: Listener) -> None:
         self._work = work
         self._worker = worker
         self._listener = listener
@@ -62,7 +63,7 @@ class Job:
         self._after: Callable[[Any], None] = self._compute
         self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._unwanted = threading.Event()
+        self._cancelled = threading.Event()
         self._client: WorkerClient | None = None
         self._running = False
         self._timer = qt.QTimer()
@@ -71,7 +72,7 @@ class Job:
     def start(self) -> None:
         self._running = True
         self._listener.progress(0.0, _("reading the images"))
-        self._walk(self._work.prepare(), self._compute)
+        self._run_steps(self._work.prepare(), self._compute)
         self._timer.start(0)
 
     @property
@@ -79,23 +80,23 @@ class Job:
         return self._running
 
     def cancel(self) -> None:
-        """Returns at once; `cancelled` follows when the worker is gone and the files are removed."""
-        if not self.running or self._unwanted.is_set():
+        """Return at once; `cancelled` is called when the worker has ended and the files are removed."""
+        if not self.running or self._cancelled.is_set():
             return
-        self._unwanted.set()
+        self._cancelled.set()
         self._stop_steps()
         self._end_worker()
 
     def abandon(self) -> None:
-        """Stop without another word to the listener, as the panel or the application is going away."""
-        self._unwanted.set()
-        self._let_timer_go()
+        """Stop without calling the listener, as the panel or the application is closed."""
+        self._cancelled.set()
+        self._release_timer()
         self._stop_steps()
         self._end_worker()
         self._running = False
 
     def _tick(self) -> None:
-        if self._unwanted.is_set():
+        if self._cancelled.is_set():
             if self._thread is None or not self._thread.is_alive():
                 self._end(self._listener.cancelled)
             return
@@ -103,14 +104,14 @@ class Job:
             if self._steps is not None:
                 self._advance(time.perf_counter() + STEP_S)
             else:
-                self._hear()
+                self._receive_events()
         except RequestError as error:
             self._fail(str(error))
         except Exception as error:
             logging.exception("SynthReg")
-            self._fail(_("{error} Nothing was placed in the scene.").format(error=error))
+            self._fail(_("{error} Nothing was added to the scene.").format(error=error))
 
-    def _walk(self, steps: Generator[None, None, Any], after: Callable[[Any], None]) -> None:
+    def _run_steps(self, steps: Generator[None, None, Any], after: Callable[[Any], None]) -> None:
         self._steps, self._after = steps, after
 
     def _advance(self, until: float) -> None:
@@ -133,7 +134,7 @@ class Job:
             import psutil  # noqa: F401  the client kills with it, which must not wait for an import
 
             result = client.run(request, lambda share, text: self._events.put(("progress", (share, text))))
-            if not self._unwanted.is_set():
+            if not self._cancelled.is_set():
                 self._events.put(("loaded", self._work.load(result)))
         except RequestError as error:
             self._events.put(("failed", str(error)))
@@ -141,7 +142,7 @@ class Job:
             logging.exception("SynthReg")
             self._events.put(("failed", f"{type(error).__name__}: {error}"))
 
-    def _hear(self) -> None:
+    def _receive_events(self) -> None:
         while not self._events.empty():
             event, value = self._events.get()
             if event == "progress":
@@ -151,8 +152,8 @@ class Job:
                 self._fail(value)
                 return
             else:
-                self._listener.progress(1.0, _("placing the results"))
-                self._walk(self._work.place(value), self._finish)
+                self._listener.progress(1.0, _("adding the results"))
+                self._run_steps(self._work.place(value), self._finish)
                 self._timer.start(0)
                 return
 
@@ -164,14 +165,14 @@ class Job:
         self._end_worker()
         self._end(lambda: self._listener.failed(message))
 
-    def _end(self, tell: Callable[[], None]) -> None:
-        self._let_timer_go()
+    def _end(self, notify: Callable[[], None]) -> None:
+        self._release_timer()
         self._running = False
-        tell()
+        notify()
 
-    def _let_timer_go(self) -> None:
-        """Deleted by the event loop: the last reference to this job may end in one of its threads, where Qt must not
-        lose a timer."""
+    def _release_timer(self) -> None:
+        """Let the event loop delete the timer: the last reference to this job may end in one of its threads, where Qt
+        must not delete a timer."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.stop()
@@ -183,11 +184,11 @@ class Job:
             steps.close()
 
     def _end_worker(self) -> None:
-        """Kill the worker if it works for this job, and remove the files, in a thread of its own."""
+        """End the worker if it works for this job, and remove the files, in a thread."""
         computing, client = self._thread, self._client
         busy = computing is not None and computing.is_alive() and client is not None
         if busy:
-            self._worker.give_up()
+            self._worker.shutdown()
 
         def end() -> None:
             while busy and computing.is_alive():

@@ -1,4 +1,4 @@
-"""Label maps and segmentations as layers of whole numbers: what is written for the worker."""
+"""Label maps and segmentations as layers of integer labels, as they are written for the worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 import vtk
 
-from SynthRegLib.placement import ijk_to_ras
+from SynthRegLib.node_geometry import ijk_to_ras
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Layer:
 
 
 def numbering(*nodes: slicer.vtkMRMLNode | None) -> dict[str, int]:
-    """Segment name -> label, over all segmentations among `nodes`: segments of one name share a label."""
+    """Return segment name -> label over all segmentations among `nodes`; segments of the same name share a label."""
     names = [name for node in nodes if node is not None for name in segment_names(node)]
     return {name: number for number, name in enumerate(dict.fromkeys(names), start=1)}
 
@@ -36,7 +36,7 @@ def segment_names(node: slicer.vtkMRMLNode) -> list[str]:
 
 
 def layers(node: slicer.vtkMRMLNode, numbers: Mapping[str, int]) -> list[Layer]:
-    """Of a label map one; of a segmentation as many as it keeps, as overlapping segments lie in different ones."""
+    """Return the layers of a node: one for a label map, several for a segmentation with overlapping segments."""
     if not node.IsA("vtkMRMLSegmentationNode"):
         return [Layer(node.GetImageData(), ijk_to_ras(node), None)]
     kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
@@ -55,7 +55,8 @@ def layers(node: slicer.vtkMRMLNode, numbers: Mapping[str, int]) -> list[Layer]:
 
 
 def _affine(image: slicer.vtkOrientedImageData) -> np.ndarray:
-    """4x4 of the first stored voxel's lattice: segments are cropped, so their indices need not start at 0."""
+    """Return the 4x4 affine of the first stored voxel; segments are cropped, so that their indices need not start
+    at 0."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     affine = slicer.util.arrayFromVTKMatrix(matrix)

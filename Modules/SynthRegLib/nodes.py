@@ -1,7 +1,7 @@
-"""Nodes to the files that the worker reads, in pieces small enough for the event loop.
+"""Write nodes to the files that the worker reads, in pieces small enough for the event loop.
 
-Each function that takes long is a generator: whoever runs it decides how much to do between two events. Voxels are
-written as they are (raw NRRD), so no copy of an image is made and nothing is compressed.
+Long functions are generators, so that the caller serves events between two steps. Voxels are written uncompressed,
+without a copy.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import vtk
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from SlicerSynthReg.volume.lps import flip_affine
+from SlicerSynthReg.io.lps import flip_affine
 from SynthRegLib.labels import Layer, layers, numbering
-from SynthRegLib.placement import Lattice, between, ijk_to_ras, mapped_lattice, parent_matrix, world_lattice
+from SynthRegLib.node_geometry import Lattice, between, ijk_to_ras, mapped_lattice, parent_matrix, world_lattice
 
 SCENE = "scene.json"
 _PIECE_BYTES = 1 << 20
@@ -32,7 +32,7 @@ Steps = Generator[None, None, Record]
 
 
 class NodeChanged(Exception):
-    """A node was altered while it was being read."""
+    """A node was modified while it was read."""
 
 
 def write_nodes(
@@ -43,52 +43,57 @@ def write_nodes(
     numbers: Mapping[str, int] | None = None,
     parts: Mapping[str, tuple[int, int]] | None = None,
 ) -> Generator[None, None, dict[str, str]]:
-    """Write scans, label maps and segmentations by role; returns the inputs of a request to image_task.derive_nodes.
+    """Write volumes, label maps and segmentations by role; return the inputs of a request to image_task.derive_nodes.
 
-    A role is the backend's name of the input, or table/row/column for a cell of a table that is the input `table`.
-    main: the role under whose parent the results will lie. on: role -> the role on whose grid it is to be seen; others
-    keep their own. numbers: segment name -> label; None numbers all segments, those of one name alike. parts: role of a
-    scan -> first and end of the range of its slices (k) that are written, others whole.
+    A role is the backend's name of the input; examples/NAME/input and examples/NAME/output are pairs. main: role whose
+    parent the results get. on: role -> role on whose grid it is resampled; others keep their grid. numbers: segment
+    name -> label; None numbers all segments. parts: role of a volume -> range of its slices (k) that are written.
     """
     labelled = [node for node in nodes.values() if is_labels(node)]
     given = dict(numbering(*labelled) if numbers is None else numbers)
     images = {}
     for n, (role, node) in enumerate(nodes.items()):
         if is_labels(node):
-            written = yield from written_labels(node, given, folder, f"node{n}")
+            written = yield from write_label_layers(node, given, folder, f"node{n}")
         else:
-            written = [(yield from written_image(node, folder, f"node{n}", (parts or {}).get(role)))]
+            written = [(yield from write_image_node(node, folder, f"node{n}", (parts or {}).get(role)))]
         kind = "labels" if is_labels(node) else "scalar"
         images[role] = {"name": node.GetName(), "kind": kind, "layers": written, "on": (on or {}).get(role)}
     (folder / SCENE).write_text(json.dumps({"main": main, "images": images}), encoding="utf-8")
     return {"scene": str(folder / SCENE)}
 
 
+def file_name(name: str) -> str:
+    """Return a node's name as the base name of a file."""
+    kept = "".join(c if c.isalnum() or c in " -_." else "_" for c in name).strip(" .")
+    return kept[:80] or "image"
+
+
 def is_labels(node: slicer.vtkMRMLNode) -> bool:
     return bool(node.IsA("vtkMRMLSegmentationNode") or node.IsA("vtkMRMLLabelMapVolumeNode"))
 
 
-def written_image(
+def write_image_node(
     node: slicer.vtkMRMLVolumeNode,
     folder: Path,
     name: str,
     part: tuple[int, int] | None = None,
     home: slicer.vtkMRMLTransformableNode | None = None,
 ) -> Steps:
-    """The voxels as `name`.nrrd, and the record of where they lie. part: see write_nodes. home: the node under whose
-    parent they lie, if not under its own: an item of a sequence lies where the sequence is shown."""
+    """Write the voxels as `name`.nrrd and return the record of their geometry. part: see write_nodes. home: node whose
+    parent transform counts, if not the node itself (an item of a sequence lies where the sequence is shown)."""
     layer = Layer(node.GetImageData(), ijk_to_ras(node), None)
-    return (yield from _written_layer(home or node, _slab(layer, *part) if part else layer, folder, name))
+    return (yield from _write_layer(home or node, _slab(layer, *part) if part else layer, folder, name))
 
 
-def written_like(node: slicer.vtkMRMLVolumeNode, folder: Path, name: str, like: Record) -> Steps:
-    """The same for a scan that lies, voxel for voxel, where the one of the record `like` lies."""
+def write_image_like(node: slicer.vtkMRMLVolumeNode, folder: Path, name: str, like: Record) -> Steps:
+    """Write a volume with the geometry of the record `like`."""
     yield from _write_nrrd(node.GetImageData(), ijk_to_ras(node), folder / f"{name}.nrrd", node.GetName())
     return {**like, "file": f"{name}.nrrd"}
 
 
 def _slab(layer: Layer, low: int, high: int) -> Layer:
-    """Its slices from `low` to `high` - 1, on the same memory."""
+    """Return the slices from `low` to `high` - 1, on the same memory."""
     i, j, _k = layer.image.GetDimensions()
     voxels = vtk_to_numpy(layer.image.GetPointData().GetScalars())
     image = vtk.vtkImageData()
@@ -99,18 +104,18 @@ def _slab(layer: Layer, low: int, high: int) -> Layer:
     return Layer(image, affine, layer.numbers)
 
 
-def written_labels(
+def write_label_layers(
     node: slicer.vtkMRMLDisplayableNode, numbers: Mapping[str, int], folder: Path, name: str
 ) -> Generator[None, None, list[Record]]:
-    """A label map, or the segments under the labels of `numbers`: a file and a record a layer."""
+    """Write a label map, or the segments named in `numbers`: one file and record per layer."""
     written = []
     for n, layer in enumerate(layers(node, numbers)):
-        written.append((yield from _written_layer(node, layer, folder, f"{name}_{n}")))
+        written.append((yield from _write_layer(node, layer, folder, f"{name}_{n}")))
     return written
 
 
-def _written_layer(node: slicer.vtkMRMLTransformableNode, layer: Layer, folder: Path, name: str) -> Steps:
-    """The image and where it lies in the world, as worldfiles reads it."""
+def _write_layer(node: slicer.vtkMRMLTransformableNode, layer: Layer, folder: Path, name: str) -> Steps:
+    """Write the image and its geometry in the world, as node_images reads it."""
     yield from _write_nrrd(layer.image, layer.affine, folder / f"{name}.nrrd", node.GetName())
     record: Record = {"file": f"{name}.nrrd", "parent": None, "bent": None}
     if layer.numbers is not None:
@@ -127,8 +132,7 @@ def _written_layer(node: slicer.vtkMRMLTransformableNode, layer: Layer, folder: 
 
 
 def write_points(transform: vtk.vtkAbstractTransform, lattice: Lattice, path: Path) -> Iterator[None]:
-    """Where the points of `lattice` go, as a .npy file of (N, 3) float64; written as it grows, as one large flush
-    would hold the event loop."""
+    """Write the mapped points of `lattice` as a .npy file of (N, 3) float64, piece by piece."""
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float64)), "fortran_order": False}
     with open(path, "wb") as stream:
         np.lib.format.write_array_header_1_0(stream, {**header, "shape": (lattice.count, 3)})
@@ -138,7 +142,7 @@ def write_points(transform: vtk.vtkAbstractTransform, lattice: Lattice, path: Pa
 
 
 def _write_nrrd(image: vtk.vtkImageData, affine: np.ndarray, path: Path, name: str) -> Iterator[None]:
-    """Raw NRRD in LPS mm, as Slicer's own writer says it. Raises NodeChanged when the image changes meanwhile."""
+    """Write raw NRRD in LPS mm. Raises NodeChanged if the image is modified meanwhile."""
     scalars = image.GetPointData().GetScalars()
     voxels = vtk_to_numpy(scalars)
     lps = flip_affine(affine)
@@ -164,7 +168,7 @@ def _write_nrrd(image: vtk.vtkImageData, affine: np.ndarray, path: Path, name: s
             yield
             if scalars.GetMTime() != before:
                 raise NodeChanged(
-                    _("Found that {name} changed while it was read, expected it to stay. Press Apply again.").format(
-                        name=name
-                    )
+                    _(
+                        "Found that {name} was modified while it was read, expected no change. Press Apply again."
+                    ).format(name=name)
                 )

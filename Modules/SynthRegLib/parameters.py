@@ -1,15 +1,18 @@
-"""SynthRegister's parameter node: what the panel shows and the scene keeps."""
+"""Parameter node of SynthRegister."""
 
 # no `from __future__ import annotations`: the wrapper reads the annotations as types
+from dataclasses import fields
 from typing import Annotated, Union
 
 import slicer
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-from SynthRegLib.inputs import RegistrationNodes
-from SynthRegLib.settings import Device, Preset, Reference, Settings
+from SlicerSynthReg.parameters.registration import RegisterParameters
+from SynthRegLib.parameter_pack import ParameterPack
+from SynthRegLib.registration_inputs import RegistrationNodes
+from SynthRegLib.settings import Preset, Reference, Settings
 
-# None is named in unions, as the wrapper asks; a single node type takes it by itself
+# None is named in unions, as the wrapper requires; a single node type accepts it by itself
 _Labels = Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode, None]
 _Transform = Union[
     slicer.vtkMRMLLinearTransformNode,
@@ -19,57 +22,39 @@ _Transform = Union[
     None,
 ]
 
+REGISTER = ParameterPack(
+    RegisterParameters,
+    {
+        "guidesCollapsibleButton": ("landmark_start",),
+        "settingsCollapsibleButton": ("regularization", "device"),
+    },
+)
+
 
 @parameterNodeWrapper
-class SynthRegisterParameterNode:
-    """Nodes as in RegistrationNodes, settings as in Settings."""
+class SynthRegisterParameterNode(REGISTER.base()):
+    """Fields of RegistrationNodes, of Settings and of REGISTER; sequence...: of a sequence registration."""
 
     fixed: slicer.vtkMRMLScalarVolumeNode
     moving: slicer.vtkMRMLScalarVolumeNode
-    fixedMask: _Labels
-    movingMask: _Labels
-    fixedLabels: _Labels
-    movingLabels: _Labels
-    fixedLandmarks: slicer.vtkMRMLMarkupsFiducialNode
-    movingLandmarks: slicer.vtkMRMLMarkupsFiducialNode
-    initialTransform: _Transform
-    landmarkStart: bool = False
-    preset: Preset = Preset.BRAIN_ACCURATE
-    smoothness: Annotated[float, WithinRange(0.2, 5.0)] = 1.0
-    device: Device = Device.AUTO
+    fixed_mask: _Labels
+    moving_mask: _Labels
+    fixed_labels: _Labels
+    moving_labels: _Labels
+    fixed_landmarks: slicer.vtkMRMLMarkupsFiducialNode
+    moving_landmarks: slicer.vtkMRMLMarkupsFiducialNode
+    initial_transform: _Transform
+    preset: Preset = Preset.AUTOMATIC
     inverse: bool = True
     jacobian: bool = False
     sequence: slicer.vtkMRMLSequenceNode
-    sequenceReference: Reference = Reference.MIDDLE
-    sequenceFrame: Annotated[int, WithinRange(0, 9999)] = 0
-
-
-NODE_NAMES = {
-    "fixed": "fixed",
-    "moving": "moving",
-    "fixed_mask": "fixedMask",
-    "moving_mask": "movingMask",
-    "fixed_labels": "fixedLabels",
-    "moving_labels": "movingLabels",
-    "fixed_landmarks": "fixedLandmarks",
-    "moving_landmarks": "movingLandmarks",
-    "initial_transform": "initialTransform",
-}
-"""Field of RegistrationNodes -> field of the parameter node."""
-_SETTING_NAMES = {
-    "preset": "preset",
-    "landmark_start": "landmarkStart",
-    "smoothness": "smoothness",
-    "device": "device",
-    "inverse": "inverse",
-    "jacobian": "jacobian",
-}
-"""Field of Settings -> field of the parameter node."""
+    sequence_reference: Reference = Reference.MIDDLE
+    sequence_frame: Annotated[int, WithinRange(0, 9999)] = 0
 
 
 def nodes_of(parameters: SynthRegisterParameterNode) -> RegistrationNodes:
-    return RegistrationNodes(**{role: getattr(parameters, name) for role, name in NODE_NAMES.items()})
+    return RegistrationNodes(**{one.name: getattr(parameters, one.name) for one in fields(RegistrationNodes)})
 
 
 def settings_of(parameters: SynthRegisterParameterNode) -> Settings:
-    return Settings(**{field: getattr(parameters, name) for field, name in _SETTING_NAMES.items()})
+    return Settings(parameters.preset, REGISTER.read(parameters), parameters.inverse, parameters.jacobian)

@@ -1,8 +1,8 @@
-"""A head in two contrasts with a known map between them, computed: no download, no template, numpy alone.
+"""Simulate a head in two contrasts with a known transform between them: no download, no template, numpy only.
 
-The head is a function of the place: scalp, nose, neck, skull, eyes, fluid, folded cortex, white matter, nuclei. The
-fixed image shows it as T1 does, on 2 mm voxels; the moving image as T2 does, bent, turned and shifted, on an oblique
-left-handed grid of thick slices. It is made to try the buttons on, and says nothing about real heads.
+Tissue is a function of position: scalp, nose, neck, skull, eyes, CSF, folded cortex, white matter, nuclei. The fixed
+image is T1-weighted on 2 mm voxels; the moving image is T2-weighted, deformed, rotated and shifted, on an oblique
+left-handed grid of thick slices. A sample for trying the module; it is no substitute for real images.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _LANDMARKS = 12
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """images: int16 (I, J, K). labels: uint8, see TISSUES. affines: 4x4, index -> RAS mm. points: (N, 3) RAS mm, the
-    same places in both."""
+    """images: int16 (I, J, K). labels: uint8, see TISSUES. affines: 4x4, index -> RAS mm. points: (N, 3) RAS mm,
+    corresponding."""
 
     fixed: np.ndarray
     moving: np.ndarray
@@ -34,7 +34,7 @@ class Phantom:
 
 
 def make_phantom(voxel_mm: float = 2.0) -> Phantom:
-    """voxel_mm: size of the fixed image's voxels; the moving image has 0.9 x 0.9 x 1.6 times that."""
+    """Return the pair. voxel_mm: voxel size of the fixed image; the moving image has 0.9 x 0.9 x 1.6 times that."""
     fixed_affine, fixed_shape = _grid(np.eye(3), np.full(3, voxel_mm), np.zeros(3), (176.0, 212.0, 190.0))
     axes = _turn((12.0, 0.0, -8.0)) * np.array([-1.0, 1.0, 1.0])
     spacing = voxel_mm * np.array([0.9, 0.9, 1.6])
@@ -51,7 +51,8 @@ def make_phantom(voxel_mm: float = 2.0) -> Phantom:
 
 
 def make_head(person: int, voxel_mm: float = 2.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """T1 image int16 (I, J, K), labels uint8 and affine of a head that is `person`'s own in size, pose and bends."""
+    """Return T1 image int16 (I, J, K), labels uint8 and affine of a head; `person` seeds its size, pose and
+    deformation."""
     rng = np.random.default_rng(100 + person)
     centre = rng.uniform(-10.0, 10.0, 3)
     affine, shape = _grid(np.eye(3), np.full(3, voxel_mm), centre, (176.0, 212.0, 190.0))
@@ -63,7 +64,7 @@ def make_head(person: int, voxel_mm: float = 2.0) -> tuple[np.ndarray, np.ndarra
 
 
 def _back(places: np.ndarray) -> np.ndarray:
-    """The known map, moving RAS mm -> fixed RAS mm, (N, 3)."""
+    """Map (N, 3) points by the known transform, moving RAS mm -> fixed RAS mm."""
     straight = (places - np.array([9.0, -8.0, 6.0])) @ _turn((-6.0, 4.0, 9.0)).T * np.array([0.97, 1.03, 0.98])
     waves = np.sin(straight[:, [1, 2, 0]] / 31.0 + np.array([0.4, 1.9, 3.1]))
     more = np.sin(straight[:, [2, 0, 1]] / 19.0 + np.array([2.2, 0.3, 1.1]))
@@ -73,7 +74,7 @@ def _back(places: np.ndarray) -> np.ndarray:
 def _seen(
     places: np.ndarray, levels: dict[str, float], shape: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Image with a smooth bias and Rician noise, and labels."""
+    """Return the image with bias field and Rician noise, and its labels."""
     shares = _tissues(places)
     signal = sum(levels[name] * share for name, share in shares.items())
     signal = signal * (1.0 + 0.08 * np.sin(places[:, 0] / 60.0 + places[:, 2] / 80.0))
@@ -85,7 +86,7 @@ def _seen(
 
 
 def _tissues(places: np.ndarray) -> dict[str, np.ndarray]:
-    """Share of each tissue at each place (N, 3), soft over about a millimetre."""
+    """Return the fraction of each tissue at (N, 3) points, with edges of about a millimetre."""
     folds = _folds(places)
     nose = _ball(places, (0, 92, -42), (10.0, 16.0, 20.0))
     neck = _ball(places, (0, -18, -96), (46.0, 52.0, 60.0))
@@ -124,7 +125,7 @@ def _tissues(places: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _folds(places: np.ndarray) -> np.ndarray:
-    """Gyri: waves of 16 to 30 mm in all directions, about -1.5 to 1.5."""
+    """Return the gyri: waves of 16 to 30 mm in all directions, about -1.5 to 1.5."""
     rng = np.random.default_rng(4)
     total = np.zeros(len(places))
     for _wave in range(9):
@@ -135,7 +136,7 @@ def _folds(places: np.ndarray) -> np.ndarray:
 
 
 def _ball(places: np.ndarray, centre: tuple[float, ...], radii: tuple[float, ...]) -> np.ndarray:
-    """About the distance in mm to the surface of an ellipsoid, negative inside."""
+    """Return the approximate distance in mm to the surface of an ellipsoid, negative inside."""
     scaled = np.linalg.norm((places - np.array(centre)) / np.array(radii), axis=1)
     return (scaled - 1.0) * min(radii)
 
@@ -156,7 +157,7 @@ def _grid(
 
 
 def _turn(degrees: tuple[float, float, float]) -> np.ndarray:
-    """3x3 rotation about x, then y, then z."""
+    """Return the 3x3 rotation about x, then y, then z."""
     (cx, cy, cz), (sx, sy, sz) = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])

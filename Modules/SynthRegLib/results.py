@@ -1,7 +1,6 @@
-"""From the worker's files to nodes in the scene: all of them, or none.
+"""Add the worker's results to the scene as nodes, all or none.
 
-Reading runs off the GUI thread and touches no MRML; placing runs on it, node by node, and takes back what it placed
-when it is stopped.
+Reading runs off the GUI thread without MRML; adding runs on it, node by node, and is undone when it is stopped.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ Added = list
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """arrays: name -> VTK array of one value a voxel (displacements: three), i running fastest. page: the HTML report's
-    path."""
+    """arrays: name -> VTK array of one value per voxel (displacements: three), i running fastest. page: path of the
+    HTML report."""
 
     arrays: dict[str, vtk.vtkDataArray]
     report: dict[str, Any]
@@ -38,8 +37,8 @@ class Loaded:
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """Where voxels lie. affine: index -> RAS mm. parent: ID of the transform above, None in the world."""
+class NodePlacement:
+    """Geometry of a result. affine: index -> RAS mm. parent: ID of the parent transform, None in the world."""
 
     shape: tuple[int, int, int]
     affine: np.ndarray
@@ -48,8 +47,8 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """sources: role -> node that the results come from. beside: the one beside which they lie in the hierarchy, None
-    for its top."""
+    """sources: role -> node from which the results were computed. beside: node beside which they are placed in the
+    hierarchy, None for its top."""
 
     sources: Mapping[str, slicer.vtkMRMLNode]
     beside: slicer.vtkMRMLNode | None
@@ -57,27 +56,27 @@ class Origin:
     page: str
 
     def attributes(self) -> dict[str, str]:
-        """Of a node that tells it. The sources' DICOM identifiers are kept under names of our own: the result is none
-        of those instances."""
-        told = {"SynthReg.Derived": DERIVED, "SynthReg.Model": self.model}
+        """Return the attributes. DICOM identifiers of the sources get names of their own, as the result is none of
+        those instances."""
+        summary_text = {"SynthReg.Derived": DERIVED, "SynthReg.Model": self.model}
         if self.page:
-            told["SynthReg.Report"] = os.path.normpath(self.page)
+            summary_text["SynthReg.Report"] = os.path.normpath(self.page)
         for role, source in self.sources.items():
-            told[f"SynthReg.{role}"] = source.GetName()
+            summary_text[f"SynthReg.{role}"] = source.GetName()
             instances = source.GetAttribute("DICOM.instanceUIDs")
             if instances:
-                told[f"SynthReg.{role}.DICOM.instanceUIDs"] = instances
-        return told
+                summary_text[f"SynthReg.{role}.DICOM.instanceUIDs"] = instances
+        return summary_text
 
 
 def load(result: Result, wanted: tuple[str, ...]) -> Loaded:
-    """Read the arrays of the outputs named in `wanted`, as far as they are there."""
+    """Read the arrays of the outputs in `wanted` that exist."""
     arrays = {name: _vtk_array(result.outputs[f"{name}_array"]) for name in wanted if f"{name}_array" in result.outputs}
     return Loaded(arrays, result.report, result.warnings, result.outputs.get("page", ""))
 
 
 def _vtk_array(path: str) -> vtk.vtkDataArray:
-    """Copied piece by piece into memory that VTK owns: numpy lets other threads run meanwhile."""
+    """Copy piece by piece into memory of VTK; numpy lets other threads run meanwhile."""
     values = np.load(path, mmap_mode="r")
     components = 3 if values.ndim == 4 else 1
     array = vtk.vtkDataArray.CreateDataArray(get_vtk_array_type(values.dtype))
@@ -90,18 +89,18 @@ def _vtk_array(path: str) -> vtk.vtkDataArray:
     return array
 
 
-def place_all(makers: Mapping[str, Callable[[Added], Any]], origin: Origin) -> Generator[None, None, dict[str, Any]]:
-    """Make the nodes, a step each; when it ends early, by an error or closed, none of them stays. Returns them by name.
+def add_all(makers: Mapping[str, Callable[[Added], Any]], origin: Origin) -> Generator[None, None, dict[str, Any]]:
+    """Create one node per step and return them by name; none of them stays after an error or a cancellation.
 
-    A maker adds every node that it makes to the list that it is given, as `add` does, and returns the one that counts.
+    A maker appends every node that it adds to the list that it gets, as `add` does, and returns the main one.
     """
     added: Added = []
     placed = {}
     try:
         for name, make in makers.items():
             placed[name] = make(added)
-            tell_origin(placed[name], origin)
-            lay_beside(placed[name], origin.beside)
+            set_origin_attributes(placed[name], origin)
+            place_beside(placed[name], origin.beside)
             yield
     except BaseException:
         for node in added:
@@ -110,10 +109,10 @@ def place_all(makers: Mapping[str, Callable[[Added], Any]], origin: Origin) -> G
     return placed
 
 
-def place_of(loaded: Loaded, name: str, main: slicer.vtkMRMLTransformableNode) -> Place:
-    """Where image_task says that the image `name` lies. main: the node under whose parent it lies, or in the world."""
+def node_placement(loaded: Loaded, name: str, main: slicer.vtkMRMLTransformableNode) -> NodePlacement:
+    """Return where the image `name` lies. main: node under whose parent it lies, unless it lies in the world."""
     found = loaded.report["placement"][name]
-    return Place(
+    return NodePlacement(
         tuple(found["shape"]), np.array(found["affine"]), None if found["in_world"] else main.GetTransformNodeID()
     )
 
@@ -125,7 +124,7 @@ def add(kind: str, name: str, added: Added) -> Any:
 
 
 def add_volume(kind: str, name: str, added: Added) -> Any:
-    """With its display node, which must be there before the voxels: it would look at all of them otherwise."""
+    """Add a volume with its display node, which must exist before the voxels: it would scan all of them otherwise."""
     node = add(kind, name, added)
     node.CreateDefaultDisplayNodes()
     if node.GetDisplayNode() is not None:
@@ -133,7 +132,7 @@ def add_volume(kind: str, name: str, added: Added) -> Any:
     return node
 
 
-def fill(node: slicer.vtkMRMLVolumeNode, array: vtk.vtkDataArray, place: Place) -> None:
+def fill(node: slicer.vtkMRMLVolumeNode, array: vtk.vtkDataArray, place: NodePlacement) -> None:
     image = vtk.vtkImageData()
     image.SetDimensions(*place.shape)
     image.GetPointData().SetScalars(array)
@@ -145,16 +144,16 @@ def fill(node: slicer.vtkMRMLVolumeNode, array: vtk.vtkDataArray, place: Place) 
 def add_scan(
     name: str,
     array: vtk.vtkDataArray,
-    place: Place,
+    place: NodePlacement,
     added: Added,
     like: slicer.vtkMRMLScalarVolumeNode | None = None,
     window: tuple[float, float] | None = None,
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """A scalar volume. like: its window, level and colours, so that nothing seems to have changed but the image.
-    window: and level, instead. With neither, all voxels are looked at for one, which takes a while."""
+    """Add a scalar volume. like: volume whose window, level and colours are copied. window: window and level instead.
+    With neither, all voxels are scanned for a window, which takes a while."""
     node = add_volume("vtkMRMLScalarVolumeNode", name, added)
     if like is not None:
-        look_like(node, like)
+        copy_display(node, like)
     if window is not None:
         set_window(node, *window)
     fill(node, array, place)
@@ -164,13 +163,13 @@ def add_scan(
 def add_segmentation(
     name: str,
     array: vtk.vtkDataArray,
-    place: Place,
+    place: NodePlacement,
     added: Added,
     segments: Mapping[str, tuple[int, slicer.vtkSegment]],
     geometry: slicer.vtkMRMLVolumeNode,
 ) -> slicer.vtkMRMLSegmentationNode:
-    """One layer that all segments share. segments: segment ID -> (its label in `array`, a segment with its name, colour
-    and tags, which are copied). geometry: the volume that it is drawn on."""
+    """Add a segmentation with one shared layer. segments: segment ID -> (label in `array`, segment with name, colour
+    and tags). geometry: reference volume."""
     node = add("vtkMRMLSegmentationNode", name, added)
     node.CreateDefaultDisplayNodes()
     layer = slicer.vtkOrientedImageData()
@@ -192,7 +191,7 @@ def add_segmentation(
 
 
 def new_segment(name: str, color: tuple[float, float, float], terminology: str = "") -> slicer.vtkSegment:
-    """terminology: as the tag of the same name holds it."""
+    """Return a segment. terminology: value of its terminology tag."""
     segment = slicer.vtkSegment()
     segment.SetName(name)
     segment.SetColor(*color)
@@ -201,24 +200,24 @@ def new_segment(name: str, color: tuple[float, float, float], terminology: str =
     return segment
 
 
-def look_like(node: slicer.vtkMRMLScalarVolumeNode, source: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Its window, level and colours."""
+def copy_display(node: slicer.vtkMRMLScalarVolumeNode, source: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Copy window, level and colours."""
     theirs, own = source.GetDisplayNode(), node.GetDisplayNode()
     if theirs is not None and own is not None:
         set_window(node, theirs.GetWindow(), theirs.GetLevel())
         own.SetAndObserveColorNodeID(theirs.GetColorNodeID())
 
 
-def tell_origin(node: slicer.vtkMRMLNode, origin: Origin) -> None:
-    """Where the node comes from."""
+def set_origin_attributes(node: slicer.vtkMRMLNode, origin: Origin) -> None:
+    """Store the origin in the node's attributes and references."""
     for name, value in origin.attributes().items():
         node.SetAttribute(name, value)
     for role, source in origin.sources.items():
         node.SetNodeReferenceID(f"SynthReg.{role}", source.GetID())
 
 
-def lay_beside(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode | None) -> None:
-    """In the subject hierarchy, where the source lies: the same patient and study."""
+def place_beside(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode | None) -> None:
+    """Place the node in the subject hierarchy under the source's patient and study."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     if hierarchy is None or source is None:
         return

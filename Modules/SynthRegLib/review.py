@@ -1,4 +1,4 @@
-"""What SynthReview shows, as the scene keeps it, and the one call by which another module hands over its result."""
+"""Parameters of SynthReview, and the function by which other modules open it."""
 
 # no `from __future__ import annotations`: the wrapper reads the annotations as types
 import enum
@@ -21,7 +21,7 @@ _Transform = Union[
 
 
 class Mode(enum.Enum):
-    """How two images are shown in one view."""
+    """Display mode of two images in one view."""
 
     FADE = "fade"
     FLICKER = "flicker"
@@ -32,7 +32,7 @@ class Mode(enum.Enum):
 
     def label(self) -> str:
         return {
-            Mode.FADE: _("Fade"),
+            Mode.FADE: _("Opacity"),
             Mode.FLICKER: _("Flicker"),
             Mode.WIPE: _("Split (wipe)"),
             Mode.CHECKERBOARD: _("Checkerboard"),
@@ -42,7 +42,7 @@ class Mode(enum.Enum):
 
 
 class Direction(enum.Enum):
-    """Of the wipe: A lies left of the line, or above it."""
+    """Direction of the split: A on the left, or above."""
 
     ACROSS = "across"
     DOWN = "down"
@@ -52,7 +52,7 @@ class Direction(enum.Enum):
 
 
 class Units(enum.Enum):
-    """Of the difference: the values as they are, or each as a share of its own window."""
+    """Units of the difference: values, or relative to each window."""
 
     VALUES = "values"
     WINDOW = "window"
@@ -63,11 +63,9 @@ class Units(enum.Enum):
 
 @parameterNodeWrapper
 class SynthReviewParameterNode:
-    """first, second: the images A and B. transform: what brought B onto A. labels: named in the probe.
-
-    opacity: of B in fading. position: of the split line, a share of the view. range: the difference's colours span
-    plus and minus this many per cent of A's window. contour: the contour's value, in per cent of B's window.
-    """
+    """first, second: images A and B. transform: of the registration of B to A. labels: named in the probe. opacity: of
+    B. position: of the split line, relative to the view. range: of the difference's colours, in per cent of A's window.
+    contour: isovalue, in per cent of B's window."""
 
     first: slicer.vtkMRMLScalarVolumeNode
     second: slicer.vtkMRMLScalarVolumeNode
@@ -95,7 +93,7 @@ def show(
     mode: Optional[Mode] = None,
     link_windows: Optional[bool] = None,
 ) -> None:
-    """Open SynthReview on these two images. mode, link_windows (one window for both): None as the user left it."""
+    """Open SynthReview with two images. mode, link_windows: None keeps the user's choice."""
     parameters = slicer.util.getModuleLogic(MODULE).getParameterNode()
     parameters.first, parameters.second = first, second
     parameters.transform, parameters.labels = transform, labels

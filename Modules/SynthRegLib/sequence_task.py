@@ -1,80 +1,81 @@
-"""The task of the worker that registers the items of a sequence node: what SynthRegisterLib.series wrote is brought to
-the world, registered by the backend's own task, and each frame's result is brought back into the nodes' own spaces.
+"""Register the items of a sequence node in memory: from the items' arrays to the world, and back to the nodes' spaces.
 
-A frame's transform node holds what scene_task says of `forward`, with the frame in place of the moving image. Runs in
-the worker process: no Slicer here.
+The transform node of a frame holds what registration_task says of `forward`, with the frame as the moving image. Runs
+in the worker process: no Slicer.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
+import dataclasses
 from pathlib import Path
+from typing import Any, Callable
 
 import numpy as np
 
-from SlicerSynthReg.report.sequence import FAILED
-from SlicerSynthReg.request import Progress, Request, TaskOutcome
-from SlicerSynthReg.tasks.table import Task
-from SlicerSynthReg.volume.transforms import read_transform
-from SlicerSynthReg.volume.volume import VolumeError
-from SlicerSynthReg.volume.write import write_volume
-from SynthRegLib.filenames import file_name
-from SynthRegLib.placed import Bent, Placed
-from SynthRegLib.scene_task import displacements
-from SynthRegLib.worldfiles import as_vtk, merged, read_placed
+from SlicerSynthReg.api.sequence import SequenceRegistration
+from SlicerSynthReg.io.frames import Frames
+from SlicerSynthReg.io.image import Image
+from SlicerSynthReg.io.landmarks import read_landmarks
+from SlicerSynthReg.parameters.registration import SequenceParameters
+from SlicerSynthReg.progress import Progress, sub_progress
+from SlicerSynthReg.request import Request, TaskOutcome
+from SynthRegLib.node_images import (
+    LinearNodeImage,
+    fixed_placement,
+    merge_layers,
+    read_node_image,
+    read_scene,
+    save_array,
+)
+from SynthRegLib.registration_task import displacements
 
-_READ, _SHARE = 0.05, 0.8
+_REGISTERED, _SAVED = 0.8, 0.85
+"""Shares of the progress bar."""
 
 
-def register_frames(request: Request, workspace: Path, progress: Progress, register: Task) -> TaskOutcome:
-    """`register` on the world's frames; for each frame N that it registered, moved_N and forward_N as .npy files."""
+def register_frames(
+    request: Request, workspace: Path, progress: Progress, register: Callable[..., SequenceRegistration]
+) -> TaskOutcome:
+    """Register the frames of scene.json by `register`; for each registered frame N, write moved_N and forward_N as
+    .npy arrays."""
     progress(0.0, "reading the frames")
-    folder = Path(request.inputs["scene"]).parent
-    scene = json.loads(Path(request.inputs["scene"]).read_text(encoding="utf-8"))
-    world = workspace / "world" / file_name(scene["name"])
-    world.mkdir(parents=True)
-    for n, record in enumerate(scene["frames"]):
-        path = world / f"{n:04d}.nrrd"
-        try:
-            frame = read_placed(record, folder, "scalar")
-            write_volume(frame.seen(frame.grid), path, derived=False)
-        except VolumeError:  # the backend finds the same fault, tells of it and goes on
-            shutil.copy(folder / record["file"], path)
-    fixed = read_placed(scene["fixed"] or scene["frames"][scene["home"]], folder, "scalar")
-    inputs = {"sequence": str(world)}
+    scene, folder = read_scene(request)
+    fixed_name = scene["fixed_name"] if scene["fixed"] is not None else scene["name"]
+    fixed = read_node_image(scene["fixed"] or scene["frames"][scene["home"]], folder, "scalar", fixed_name)
+    names = tuple(f"{n:04d}" for n in range(len(scene["frames"])))
+
+    def world_frame(n: int) -> Image:
+        frame = read_node_image(scene["frames"][n], folder, "scalar", names[n])
+        return frame.resampled(frame.grid)
+
+    given: dict[str, Any] = {}
     if scene["fixed"] is not None:
-        inputs["fixed"] = str(world.parent / f"{file_name(scene['fixed_name'])}.nrrd")
-        write_volume(fixed.seen(fixed.grid), inputs["fixed"], derived=False)
+        given["fixed"] = fixed.resampled(fixed.grid)
     if scene["fixed_mask"] is not None:
-        layers = [read_placed(layer, folder, "labels") for layer in scene["fixed_mask"]]
-        inputs["fixed_mask"] = str(world.parent / "fixed_mask.nrrd")
-        write_volume(merged(layers, fixed.grid), inputs["fixed_mask"], derived=False)
+        layers = [read_node_image(layer, folder, "labels") for layer in scene["fixed_mask"]]
+        given["fixed_mask"] = merge_layers(layers, fixed.grid)
     if scene["fixed_landmarks"]:
-        inputs["fixed_landmarks"] = str(folder / scene["fixed_landmarks"])
-    inner = Request("sequence", inputs, request.outputs, request.parameters)
-    outcome = register(inner, workspace, lambda share, text: progress(_READ + (_SHARE - _READ) * share, text))
-    shutil.rmtree(world.parent)
-    outputs = dict(outcome.outputs)
-    rows = [row["frame"] for row in outcome.report["frames"] if row["status"] != FAILED]
-    for done, n in enumerate(rows):
-        progress(_SHARE + (1 - _SHARE) * done / len(rows), "placing the results")
-        moving = read_placed(scene["frames"][n], folder, "scalar")
-        outputs |= _arrays(n, scene, folder, workspace, fixed, moving, outputs[f"frame_{n:03d}"])
-    bent = isinstance(fixed, Bent)
-    own = fixed.grid if bent else fixed.image.grid
+        given["fixed_landmarks"] = read_landmarks(folder / scene["fixed_landmarks"])
+    result = register(
+        Frames(names, world_frame),
+        **given,
+        parameters=SequenceParameters(**request.parameters),
+        progress=sub_progress(progress, 0.0, _REGISTERED),
+    )
+    outputs = result.save(workspace, sub_progress(progress, _REGISTERED, _SAVED), images=False)
+    for n, transform in enumerate(result.transforms):
+        progress(_SAVED + (1 - _SAVED) * n / len(names), "writing the results")
+        if transform is None:
+            continue
+        moving = read_node_image(scene["frames"][n], folder, "scalar")
+        linear = isinstance(moving, LinearNodeImage)
+        moved = result.moved.data[n] if linear else moving.resampled(fixed.grid, transform).data[0]
+        save_array(moved.numpy(), workspace / f"moved_{n:03d}.npy")
+        field = displacements(scene["forward"], folder, fixed, transform, moving)
+        np.save(workspace / f"forward_{n:03d}.npy", field)
+        outputs |= {f"{name}_{n:03d}_array": f"{name}_{n:03d}.npy" for name in ("moved", "forward")}
     placement = {
         "forward": {key: scene["forward"][key] for key in ("shape", "affine")},
-        "fixed": {"shape": list(own.shape), "affine": own.affine.tolist(), "in_world": bent},
+        "fixed": fixed_placement(fixed),
     }
-    return TaskOutcome(outputs, {**outcome.report, "placement": placement}, outcome.warnings)
-
-
-def _arrays(
-    n: int, scene: dict, folder: Path, workspace: Path, fixed: Placed, moving: Placed, file: str
-) -> dict[str, str]:
-    forward = read_transform(workspace / file)
-    np.save(workspace / f"moved_{n:03d}.npy", as_vtk(moving.seen(fixed.grid, forward).data[0].numpy()))
-    moves = displacements(scene["forward"], folder, fixed, forward, moving)
-    np.save(workspace / f"forward_{n:03d}.npy", moves)
-    return {f"{name}_{n:03d}_array": f"{name}_{n:03d}.npy" for name in ("moved", "forward")}
+    return TaskOutcome(outputs, {**dataclasses.asdict(result.report), "placement": placement}, list(result.warnings))

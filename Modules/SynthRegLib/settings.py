@@ -1,24 +1,24 @@
-"""What the user can choose beside the nodes, and what it means to the backend."""
+"""Choices of the registration panel that are not fields of the parameter record: presets and wanted nodes."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from SlicerSynthReg.tasks.sequence_parameters import FIRST, MEAN, MIDDLE
+from SlicerSynthReg.parameters.registration import FIRST, MEAN, MIDDLE, RegisterParameters
 from SlicerSynthReg.weights.registry import available, read_card
-from SynthRegLib.networks import network_note
+from SynthRegLib.texts import network_note
 
 
 class Preset(enum.Enum):
-    """Kept in the scene by its name."""
+    """Combination of parameters for one use. The scene keeps the name."""
 
-    BRAIN_ACCURATE = "brain, accurate"
-    BRAIN_FAST = "brain, fast"
+    AUTOMATIC = "automatic"
+    FAST = "fast"
     FOLLOW_UP = "follow-up"
     CT = "ct"
     MR_CT = "mr-ct"
@@ -27,18 +27,30 @@ class Preset(enum.Enum):
 
     def label(self) -> str:
         return {
-            Preset.BRAIN_ACCURATE: _("Brain MR of any contrast, accurate"),
-            Preset.BRAIN_FAST: _("Brain MR of any contrast, fast"),
-            Preset.FOLLOW_UP: _("Brain with a tumour, follow-up"),
+            Preset.AUTOMATIC: _("Automatic"),
+            Preset.FAST: _("Automatic, fast"),
+            Preset.FOLLOW_UP: _("Brain with lesions (pseudo-healthy image)"),
             Preset.CT: _("Chest or abdomen, CT to CT"),
             Preset.MR_CT: _("MR and CT of one patient"),
             Preset.ANY_ANATOMY: _("Any anatomy (no network)"),
-            Preset.AFFINE: _("Affine only: shift, turn, stretch"),
+            Preset.AFFINE: _("Affine only"),
         }[self]
 
 
+PRESETS: Mapping[Preset, Mapping[str, Any]] = {
+    Preset.AUTOMATIC: {},
+    Preset.FAST: {"preset": "fast"},
+    Preset.FOLLOW_UP: {"fill_lesions": "both"},
+    Preset.CT: {"anatomy": "ct", "model": "none"},
+    Preset.MR_CT: {"anatomy": "mr-ct", "model": "none"},
+    Preset.ANY_ANATOMY: {"anatomy": "other", "model": "none"},
+    Preset.AFFINE: {"affine_only": True},
+}
+"""Preset -> fields of RegisterParameters."""
+
+
 class Reference(enum.Enum):
-    """What the frames of a sequence are brought onto. Kept in the scene by its name."""
+    """Reference of a sequence registration. The scene keeps the name."""
 
     MIDDLE = MIDDLE
     FIRST = FIRST
@@ -56,78 +68,45 @@ class Reference(enum.Enum):
         }[self]
 
 
-class Device(enum.Enum):
-    AUTO = "auto"
-    PROCESSOR = "cpu"
-    GRAPHICS = "cuda"
-
-    def label(self) -> str:
-        return {
-            Device.AUTO: _("Automatic"),
-            Device.PROCESSOR: _("Processor (CPU)"),
-            Device.GRAPHICS: _("Graphics card (CUDA)"),
-        }[self]
-
-
-_ASKED: Mapping[Preset, Mapping[str, Any]] = {
-    Preset.BRAIN_ACCURATE: {},
-    Preset.BRAIN_FAST: {"preset": "fast"},
-    Preset.FOLLOW_UP: {"through_healthy": "both"},
-    Preset.CT: {"anatomy": "ct", "model": "none"},
-    Preset.MR_CT: {"anatomy": "mr-ct", "model": "none"},
-    Preset.ANY_ANATOMY: {"anatomy": "other", "model": "none"},
-    Preset.AFFINE: {"affine_only": True},
-}
-"""What a preset means to the backend."""
-
-
 @dataclass(frozen=True)
 class Settings:
-    """landmark_start: whether the landmark pairs are where the search begins. smoothness: 1 is the default, more is
-    smoother. inverse, jacobian: whether these nodes are made as well."""
+    """preset: its fields take precedence over those of `options`. inverse, jacobian: whether these nodes are added."""
 
-    preset: Preset = Preset.BRAIN_ACCURATE
-    landmark_start: bool = False
-    smoothness: float = 1.0
-    device: Device = Device.AUTO
+    preset: Preset = Preset.AUTOMATIC
+    options: RegisterParameters = field(default_factory=RegisterParameters)
     inverse: bool = True
     jacobian: bool = False
 
     def parameters(self) -> dict[str, Any]:
-        """Of a register request."""
-        chosen: dict[str, Any] = {"regularization": float(self.smoothness), "device": self.device.value}
-        if self.landmark_start:
-            chosen["landmark_start"] = True
-        return {**chosen, **_ASKED[self.preset]}
+        """Return the parameters of a register request."""
+        return {**asdict(self.options), **PRESETS[self.preset]}
 
     def wanted(self) -> tuple[str, ...]:
-        """Names of the arrays that become nodes."""
-        more = [name for name, asked in (("inverse", self.inverse), ("jacobian", self.jacobian)) if asked]
-        return ("moved", "forward", "moved_labels", *more)
+        """Return the names of the outputs that become nodes."""
+        optional = [name for name, wanted in (("inverse", self.inverse), ("jacobian", self.jacobian)) if wanted]
+        return ("moved", "forward", "moved_labels", *optional)
 
 
 BRAIN_MODEL = "synthmorph-brains"
-"""What the backend takes for the brain presets, where it is installed."""
+"""Model of the automatic presets, if it is installed."""
 
 
 def model_note(preset: Preset) -> str:
-    """What will compare the images, and what it was trained on."""
-    plain = _("Images are compared by their local structure, without a network.")
+    """Return the method of a preset, and the training data of its network."""
+    descriptors = _("Images are compared by local descriptors, without a network.")
     if preset is Preset.CT:
-        return plain + _(" Both images must be CT, in Hounsfield units.")
+        return descriptors + _(" Both images must be CT, in Hounsfield units.")
     if preset is Preset.MR_CT:
-        return plain + _(" The same part of the same body in both; the contrast may differ.")
+        return descriptors + _(" Both images must show the same region of one patient; contrasts may differ.")
     if preset is Preset.ANY_ANATOMY:
-        return plain + _(" Any part of the body, any contrast in either image.")
+        return descriptors + _(" Any region, any contrast.")
     if BRAIN_MODEL not in available():
-        return _("The brain network is not installed. ") + plain
+        return _("The brain network is not installed. ") + descriptors
     note = network_note(read_card(BRAIN_MODEL))
     if preset is Preset.FOLLOW_UP:
-        note = (
-            _(
-                "What is abnormal in either scan gives way to a healthy reconstruction while they are aligned, so that "
-                "it pulls on nothing; the moving scan itself is moved. Takes longer. "
-            )
-            + note
+        lesions = _(
+            "During alignment, lesions in either image are replaced by a pseudo-healthy reconstruction, so that they "
+            "do not influence the transform; the moving image itself is then transformed. Slower. "
         )
+        note = lesions + note
     return note

@@ -1,34 +1,49 @@
-"""What the modules say of themselves."""
+"""Help text of SynthRegister, and what all modules share: the link to the documentation, the note on a network."""
 
 from __future__ import annotations
 
 from slicer.i18n import tr as _
 
+from SlicerSynthReg.weights.registry import Card
+
+DOCUMENTATION = "https://slicersynthreg.github.io/SlicerSynthReg/"
+
+
+def documentation_link(page: str) -> str:
+    """Return HTML that links to a page of the documentation, such as "tutorials/synthregister.html"."""
+    text = _("Tutorial and documentation")
+    return f'<p><a href="{DOCUMENTATION}{page}">{text}</a></p>'
+
+
+def network_note(card: Card) -> str:
+    """Return the intended use and the training data of a network."""
+    trained = _("synthetic images only") if card.synthetic_training_only else card.training_data
+    return _("Network {name}. {use} Trained on: {trained}.").format(
+        name=card.name, use=card.intended_use, trained=trained
+    )
+
 
 def help_text() -> str:
     return _(
-        "<p>Brings a moving image onto a fixed image, also where their contrasts differ (T1 and FLAIR, MR and CT).</p>"
+        "<p>Registers a moving to a fixed image, also across contrasts and modalities (T1 and FLAIR, MR and CT).</p>"
         "<ol><li>Choose the fixed and the moving image, or press <i>Load sample images</i>.</li>"
-        "<li>Choose what suits your images under <i>Settings</i>. Where they lie far apart or turned, choose three "
-        "landmark pairs or more and <i>start from the landmarks</i>.</li>"
-        "<li>Press <i>Apply</i>. It becomes <i>Cancel</i> while it runs; Slicer stays usable.</li>"
-        "<li>Look at the result: fade between the images, or show a checkerboard. <i>Refine this result</i> registers "
-        "once more from where it ended.</li>"
-        "<li>Check under <i>Move along</i> what else is to be moved: scans, segmentations, markups, models.</li></ol>"
-        "<p>What is checked lies under the transform; nothing is resampled until you harden it in the module Data.</p>"
-        "<p>Under <i>Many frames (4-D)</i> every frame of a sequence is brought onto one of them: a sequence of moved "
-        "scans and one of transforms are made, played with the source.</p>"
-        "<p>Under <i>All results</i> a click chooses a result; two are compared side by side, and the transforms of "
-        "one are exported for ITK.</p>"
-        "<p>Under <i>What no warp explains</i> the fixed image is coloured where it cannot have come from the moved "
-        "one by stretching and shifting alone, such as at a lesion; a slider says how much is shown.</p>"
+        "<li>Choose a preset under <i>Settings</i>. For images with a large initial misalignment, choose three or more "
+        "landmark pairs and check the landmark initialization.</li>"
+        "<li>Press <i>Apply</i>. It becomes <i>Cancel</i> during the run; Slicer remains usable.</li>"
+        "<li>Review the result with the opacity slider or as a checkerboard. <i>Refine result</i> registers again with "
+        "this result as initial transform.</li>"
+        "<li>Check further nodes under <i>Apply transform to</i>: volumes, segmentations, markups, models. Nothing is "
+        "resampled until the transform is hardened in the module Data.</li></ol>"
+        "<p><i>Sequence registration</i> registers every frame of a sequence to a reference frame. <i>Results</i> "
+        "lists all registrations; two can be compared, and transforms can be exported for ITK. <i>Topological "
+        "change</i> maps where no smooth deformation explains the difference between the images, such as a lesion.</p>"
         "<p><b>For research. Not for diagnosis or treatment.</b></p>"
     )
 
 
 def acknowledgement() -> str:
     return _(
-        "<p>If you use this module, please cite the papers behind it:</p>"
+        "<p>If you use this module, please cite:</p>"
         "<p>M. Hoffmann, B. Billot, D. N. Greve, J. E. Iglesias, B. Fischl, A. V. Dalca. SynthMorph: learning "
         "contrast-invariant registration without acquired images. IEEE Transactions on Medical Imaging 41(3), 543-558, "
         "2022.</p>"

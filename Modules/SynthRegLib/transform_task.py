@@ -1,4 +1,4 @@
-"""The task of the worker that writes transform nodes as ITK reads them. Runs in the worker process: no Slicer here."""
+"""Write transform nodes to files for ITK. Runs in the worker process: no Slicer."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from SlicerSynthReg.request import Progress, Request, TaskOutcome
-from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.space.transform import Displacement, Transform
-from SlicerSynthReg.volume.transforms import write_transform
-from SynthRegLib.scene_task import best_affine
+from SlicerSynthReg.io.transforms import write_transform
+from SlicerSynthReg.progress import Progress
+from SlicerSynthReg.registration.landmark_fit import best_affine
+from SlicerSynthReg.request import Request, TaskOutcome
+from SlicerSynthReg.spatial.grid import Grid
+from SlicerSynthReg.spatial.transform import Affine, Displacement, Transform
 
 _STRAIGHT_MM = 1e-3
 """A transform that is nowhere further than this from an affine one is written as that."""
 
 
 def export_transforms(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
-    """forward and inverse, with the suffix that is asked for, from scene.json and the fields beside it; an inverse that
-    is not there is computed."""
+    """Write forward and inverse transform with the requested suffix; a missing inverse is computed."""
     folder = Path(request.inputs["scene"]).parent
     scene = json.loads(Path(request.inputs["scene"]).read_text(encoding="utf-8"))
     fixed, moving = _grid(scene["fixed"]), _grid(scene["moving"])
@@ -41,14 +41,14 @@ def export_transforms(request: Request, workspace: Path, progress: Progress) -> 
 
 
 def _transform(record: Mapping[str, Any], folder: Path) -> Transform:
-    """From displacements (K, J, I, 3), RAS mm, on a lattice."""
+    """Return the transform of displacements (K, J, I, 3), RAS mm, on a grid."""
     grid = _grid(record)
     moves = np.load(folder / record["file"]).reshape(*grid.shape[::-1], 3).transpose(2, 1, 0, 3).astype(np.float64)
     some = tuple(slice(None, None, max(1, n // 24)) for n in grid.shape)
     index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1)[some].reshape(-1, 3)
     here = grid.index_to_world(index)
     there = here + moves[some].reshape(-1, 3)
-    affine = best_affine(here, there)
+    affine = Affine(best_affine(here, there))
     if np.abs(affine.map_points(here) - there).max() < _STRAIGHT_MM:
         return affine
     u_vox = np.einsum("ab,ijkb->aijk", np.linalg.inv(grid.affine[:3, :3]), moves)

@@ -1,4 +1,4 @@
-"""Review in three views: compare two images, read blind, see the quality of many cases. The panel, and nothing else."""
+"""Review: comparison of two images, blinded reading, quality control of cases. The panel."""
 
 import slicer
 import vtk
@@ -9,14 +9,15 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
 )
-from SynthRegLib.boundpanel import BoundPanel
+from SynthRegLib.bound_panel import BoundPanel
+from SynthRegLib.node_job import run_steps
 from SynthRegLib.phantom import make_phantom
 from SynthRegLib.review import Mode, SynthReviewParameterNode, show
-from SynthRegLib.samples import add_sample
-from SynthRegLib.work import finished
-from SynthReviewLib.comparepanel import ComparePanel
-from SynthReviewLib.qualitypanel import QualityPanel
-from SynthReviewLib.readingpanel import ReadingPanel
+from SynthRegLib.sample_nodes import add_sample
+from SynthRegLib.texts import documentation_link
+from SynthReviewLib.compare_panel import ComparePanel
+from SynthReviewLib.quality_panel import QualityPanel
+from SynthReviewLib.reading_panel import ReadingPanel
 from SynthReviewLib.texts import acknowledgement, help_text
 
 
@@ -26,7 +27,7 @@ class SynthReview(ScriptedLoadableModule):
         self.parent.title = "SynthReview"
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
         self.parent.contributors = ["SlicerSynthReg contributors"]
-        self.parent.helpText = help_text() + self.getDefaultModuleDocumentationLink()
+        self.parent.helpText = help_text() + documentation_link("tutorials/synthreview.html")
         self.parent.acknowledgementText = acknowledgement()
 
 
@@ -36,7 +37,7 @@ class SynthReviewLogic(ScriptedLoadableModuleLogic):
 
 
 class SynthReviewWidget(BoundPanel):
-    """Hands the parameter node to the three parts, and tells them when the scene changes or the module is left."""
+    """Passes the parameter node to the three sections, and informs them of scene changes and module changes."""
 
     def __init__(self, parent=None) -> None:
         BoundPanel.__init__(self, parent)
@@ -73,7 +74,7 @@ class SynthReviewWidget(BoundPanel):
             self._compare.refresh()
 
     def onReadingChanged(self, isReading) -> None:
-        """While cases are read blind, nothing else is offered."""
+        """Disable the other sections during a blinded reading."""
         self.ui.compareCollapsibleButton.setVisible(not isReading)
         self.ui.qualityCollapsibleButton.setVisible(not isReading)
         if isReading:
@@ -104,7 +105,7 @@ class SynthReviewTest(ScriptedLoadableModuleTest):
         self.test_each_mode_shows_two_images()
 
     def test_each_mode_shows_two_images(self) -> None:
-        nodes = finished(add_sample(make_phantom(voxel_mm=4.0)))
+        nodes = run_steps(add_sample(make_phantom(voxel_mm=4.0)))
         for mode in Mode:
             show(nodes.fixed, nodes.moving, mode=mode)
             self.delayDisplay(_("Showing: {mode}").format(mode=mode.label()))

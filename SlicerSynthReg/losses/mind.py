@@ -1,21 +1,22 @@
-"""MIND-SSC: the modality-independent neighbourhood descriptor in its self-similarity-context form (Heinrich 2013)."""
+"""MIND-SSC: modality-independent neighbourhood descriptor with self-similarity context (Heinrich et al. 2013)."""
 
 from __future__ import annotations
 
 import torch
 from torch.nn import functional as F
 
-from SlicerSynthReg.space.smoothing import box_mean
+from SlicerSynthReg.spatial.smoothing import box_mean
 
 NEIGHBOURS = ((-1, 0, 0), (1, 0, 0), (0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1))
 PAIRS = tuple((a, b) for a in range(6) for b in range(a + 1, 6) if NEIGHBOURS[a] != tuple(-n for n in NEIGHBOURS[b]))
 
 
 def mind_ssc(image: torch.Tensor, radius: int = 1, dilation: int = 2) -> torch.Tensor:
-    """(B, 1, I, J, K) -> (B, 12, I, J, K) in (0, 1].
+    """Return the descriptor (B, 12, I, J, K) in (0, 1] of an image (B, 1, I, J, K).
 
-    For the 12 pairs of neighbours (`dilation` voxels away along the axes) that are sqrt(2) apart: patch distance D,
-    exp(-(D - min D) / V), with V their mean, held within a thousandfold of its average over the image.
+    For each of the 12 pairs of neighbours (`dilation` voxels away along the axes) that are sqrt(2) apart: patch
+    distance D over a box of `radius`, and exp(-(D - min D) / V), with V the mean of D - min D, limited to a factor of
+    1000 about its average over the image.
     """
     i, j, k = image.shape[2:]
     padded = F.pad(image, (dilation,) * 6, mode="replicate")
@@ -31,7 +32,7 @@ def mind_ssc(image: torch.Tensor, radius: int = 1, dilation: int = 2) -> torch.T
     ]
     distance = box_mean(torch.cat([(shifted[a] - shifted[b]).square() for a, b in PAIRS], 1), radius)
     distance = distance - distance.amin(1, keepdim=True)
-    spread = distance.mean(1, keepdim=True)
-    typical = spread.mean(dim=(1, 2, 3, 4), keepdim=True)
-    spread = torch.maximum(torch.minimum(spread, typical * 1e3), typical * 1e-3).clamp_min(1e-12)
-    return torch.exp(-distance / spread)
+    variance = distance.mean(1, keepdim=True)
+    average = variance.mean(dim=(1, 2, 3, 4), keepdim=True)
+    variance = torch.maximum(torch.minimum(variance, average * 1e3), average * 1e-3).clamp_min(1e-12)
+    return torch.exp(-distance / variance)

@@ -1,44 +1,45 @@
-"""Image similarities as losses, for the paper's comparison trainings: local NCC and NMI, and mean squares."""
+"""Image similarities as losses: mean squared error, local NCC, normalised mutual information."""
 
 from __future__ import annotations
 
 import torch
 
-from SlicerSynthReg.space.smoothing import box_mean
+from SlicerSynthReg.spatial.smoothing import box_mean
 
 
-def mean_squares(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Mean squared difference; a, b (B, 1, I, J, K)."""
+def mean_squared_error(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared difference of a, b (B, C, I, J, K)."""
     return ((a - b) ** 2).mean()
 
 
 def local_ncc_loss(a: torch.Tensor, b: torch.Tensor, radius: int = 4) -> torch.Tensor:
-    """1 - mean squared local correlation in (2 radius + 1)^3 windows (VoxelMorph's NCC); a, b (B, 1, I, J, K)."""
+    """Return 1 - mean squared local correlation in (2 radius + 1)^3 windows (VoxelMorph's NCC); a, b (B, 1, I, J,
+    K)."""
     return 1 - local_ncc(a, b, radius).mean()
 
 
 def local_ncc(a: torch.Tensor, b: torch.Tensor, radius: int = 4) -> torch.Tensor:
-    """(B, 1, I, J, K) squared correlation in the window about each voxel; a, b (B, 1, I, J, K)."""
+    """Return the squared correlation (B, 1, I, J, K) in the window about each voxel; a, b (B, 1, I, J, K)."""
     means = box_mean(torch.cat([a, b, a * a, b * b, a * b], 1), radius)
     ma, mb, maa, mbb, mab = means.split(1, 1)
     cross = mab - ma * mb
-    floor = 1e-5 / (2 * radius + 1) ** 6  # VoxelMorph adds 1e-5 to a product of sums over the window, this is of means
+    floor = 1e-5 / (2 * radius + 1) ** 6  # VoxelMorph adds 1e-5 to a product of window sums; these are means
     return cross * cross / ((maa - ma * ma).clamp_min(0) * (mbb - mb * mb).clamp_min(0) + floor)
 
 
 def nmi_loss(a: torch.Tensor, b: torch.Tensor, bins: int = 32) -> torch.Tensor:
-    """1 - (H(a) + H(b) - H(a, b)) / mean(H(a), H(b)), Parzen windows on [0, 1]; a, b (B, 1, I, J, K).
+    """Return 1 - (H(a) + H(b) - H(a, b)) / mean(H(a), H(b)), Parzen windows on [0, 1]; a, b (B, 1, I, J, K).
 
-    1 for independence; lowest, but not 0, for a one-to-one relation: the windows overlap, so an image and itself cost
-    about 0.45 (32 bins, smooth intensities).
+    1 for independence; for a one-to-one relation lowest but not 0, since the windows overlap: about 0.45 for an image
+    and itself (32 bins, smooth intensities).
     """
     centers = torch.linspace(0, 1, bins, device=a.device)
-    spread = 0.5 / (bins - 1)
+    sd = 0.5 / (bins - 1)
     joint = torch.zeros((a.shape[0], bins, bins), device=a.device)
-    for row, (one, two) in enumerate(zip(a.flatten(1), b.flatten(1))):
-        weights = [torch.exp(-0.5 * ((x[:, None] - centers) / spread) ** 2) for x in (one, two)]
+    for row, (x, y) in enumerate(zip(a.flatten(1), b.flatten(1))):
+        weights = [torch.exp(-0.5 * ((values[:, None] - centers) / sd) ** 2) for values in (x, y)]
         p, q = (w / w.sum(1, keepdim=True).clamp_min(1e-12) for w in weights)
-        joint[row] = p.T @ q / len(one)
+        joint[row] = p.T @ q / len(x)
     h_joint = _entropy(joint.flatten(1))
     h_a, h_b = _entropy(joint.sum(2)), _entropy(joint.sum(1))
     return (1 - 2 * (h_a + h_b - h_joint) / (h_a + h_b).clamp_min(1e-6)).mean()

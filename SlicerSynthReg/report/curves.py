@@ -1,4 +1,4 @@
-"""Training curves from the tables the training loop writes."""
+"""Training curves from the tables of the training loop."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from SlicerSynthReg.errors import ReportError
 from SlicerSynthReg.report.figure import write_picture
-from SlicerSynthReg.report.record import ReportError
 
 Columns = dict[str, np.ndarray]
-COLUMNS_APART = {"step", "seconds"}
+INDEX_COLUMNS = {"step", "seconds"}
 
 
 def plot_training(folder: Path) -> Path:
-    """folder/training.png from training.csv and, where there is one, validation.csv (see train.loop).
+    """Write folder/training.png from training.csv and, if it exists, validation.csv (see `training.loop`).
 
-    A panel for each term of the loss (every step faint, running median strong) and for each validation score, over
-    steps; the best value of the score that chooses the checkpoint is marked. ReportError where there is no step yet.
+    One panel per loss term (each step, and the running median) and per validation score, over steps; the best value of
+    the score that selects the checkpoint is marked. Raises ReportError if there is no step yet.
     """
     folder = Path(folder)
     training = read_columns(folder / "training.csv")
     validation = read_columns(folder / "validation.csv") if (folder / "validation.csv").exists() else {}
-    terms = [name for name in training if name not in COLUMNS_APART]
-    scores = [name for name in validation if name not in COLUMNS_APART]
+    terms = [name for name in training if name not in INDEX_COLUMNS]
+    scores = [name for name in validation if name not in INDEX_COLUMNS]
     count = len(terms) + len(scores)
     columns = min(3, count)
     rows = -(-count // columns)
@@ -57,7 +57,7 @@ def plot_training(folder: Path) -> Path:
 
 
 def read_columns(path: Path) -> Columns:
-    """Each column of a table as float64; a last line cut off by a kill is left out, one without a number is NaN."""
+    """Return each column as float64; an incomplete last line is dropped, cells without a number are NaN."""
     if not path.exists():
         raise ReportError(f"Found no {path.name} in {path.parent.name}, expected a training folder. Check the path.")
     with open(path, newline="") as file:
@@ -69,7 +69,7 @@ def read_columns(path: Path) -> Columns:
 
 
 def running_median(values: np.ndarray) -> np.ndarray:
-    """(N,): median of the finite values within a fortieth of the run to either side, cut short at both ends."""
+    """Return the running median (N,) of finite values over a fortieth of the run to either side."""
     half = max(1, len(values) // 40)
     near = (values[max(0, n - half) : n + half + 1] for n in range(len(values)))
     return np.array([np.median(part[np.isfinite(part)]) if np.isfinite(part).any() else np.nan for part in near])

@@ -1,4 +1,4 @@
-"""Measures of finished results, case by case: gathered from their folders, sorted, and written as a table. No torch."""
+"""Quality table of a batch: measures of its results, collected, ranked and written as CSV. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from SlicerSynthReg.report.record import ReportError
-from SlicerSynthReg.volume.atomic import atomically
-from SlicerSynthReg.workspace import SEAL, read_seal
+from SlicerSynthReg.errors import ReportError
+from SlicerSynthReg.io.files import atomic_write
+from SlicerSynthReg.io.manifest import MANIFEST, read_manifest
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A column. name: as in reports; scale: factor to what is shown. better: 1 the higher, -1 the lower, 0 neither.
-    also: what some reports call it."""
+    """A column. name: as in reports. scale: factor of the displayed value. direction: 1 if higher is better, -1 if
+    lower is better, 0 if neither. aliases: other names in reports."""
 
     name: str
     heading: str
     unit: str = ""
-    better: int = 0
+    direction: int = 0
     digits: int = 2
     scale: float = 1.0
-    also: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
-    def shown(self, value: float) -> str:
-        """Value as text without unit, a dash for none."""
+    def format(self, value: float) -> str:
+        """Return the value as text without unit, a dash for NaN."""
         return "–" if math.isnan(value) else f"{value * self.scale:.{self.digits}f}".replace("-", "−")
 
 
 MEASURES = (
-    Measure("dice_after", "Dice", better=1, digits=3),
+    Measure("dice_after", "Dice", direction=1, digits=3),
     Measure("tre_after", "Landmark distance", "mm", -1, 2),
-    Measure("folding_share", "Folding", "per million", -1, 1, 1e6),
-    Measure("jacobian_min", "Jacobian, least", better=1, digits=2),
-    Measure("jacobian_max", "Jacobian, greatest", better=-1, digits=2),
+    Measure("folding_fraction", "Folding", "per million", -1, 1, 1e6),
+    Measure("jacobian_min", "Jacobian, minimum", direction=1, digits=2),
+    Measure("jacobian_max", "Jacobian, maximum", direction=-1, digits=2),
     Measure("inverse_consistency_mm_mean", "Inverse consistency", "mm", -1, 3),
-    Measure("similarity_after", "Similarity", better=1, digits=3),
+    Measure("similarity_after", "Similarity", direction=1, digits=3),
     Measure("mae", "MAE", "", -1, 2),
-    Measure("mae_hu", "MAE", "HU", -1, 1, also=("MAE, HU",)),
-    Measure("ssim", "SSIM", "", 1, 3, also=("SSIM",)),
-    Measure("psnr_db", "PSNR", "dB", 1, 1, also=("PSNR, dB", "psnr")),
+    Measure("mae_hu", "MAE", "HU", -1, 1, aliases=("MAE, HU",)),
+    Measure("ssim", "SSIM", "", 1, 3, aliases=("SSIM",)),
+    Measure("psnr_db", "PSNR", "dB", 1, 1, aliases=("PSNR, dB", "psnr")),
     Measure("cycle_hu", "Cycle error", "HU", -1, 1),
     Measure("anomaly_ml", "Anomaly", "ml", 0, 1),
     Measure("largest_ml", "Largest anomaly", "ml", 0, 1),
@@ -51,11 +51,11 @@ MEASURES = (
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where to look first. ras_mm: R, A, S in mm of the fixed (reference) image. why: in words, with its value."""
+class WorstLocation:
+    """Location to review first. ras_mm: RAS of the fixed (reference) image. reason: measure and value, as text."""
 
     ras_mm: tuple[float, float, float]
-    why: str
+    reason: str
 
     def __str__(self) -> str:
         letters = (("R", "L"), ("A", "P"), ("S", "I"))
@@ -64,77 +64,83 @@ class Place:
 
 @dataclass(frozen=True)
 class QualityRow:
-    """One case. label: "Case 7", which tells nothing; name: its folder's or the table's, which may be a patient's.
+    """One case. label: anonymous, such as "Case 7". name: of its folder or in the table, which may be a patient's.
 
-    values: measure name -> value, in the report's unit, missing ones left out. folder: where the result lies.
+    values: measure name -> value in the report's unit, without missing ones. folder: of the result.
     """
 
     label: str
     name: str
     values: Mapping[str, float]
     folder: Path | None = None
-    place: Place | None = None
+    location: WorstLocation | None = None
 
     def value(self, measure: Measure) -> float:
+        """Return the value of a measure, NaN if it is missing."""
         return self.values.get(measure.name, math.nan)
 
 
 @dataclass(frozen=True)
 class QualityTable:
-    """rows: in the order of names. measures: those that any row has."""
+    """rows: sorted by name. measures: those that at least one row has."""
 
     rows: tuple[QualityRow, ...]
     measures: tuple[Measure, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        held = tuple(one for one in MEASURES if any(one.name in row.values for row in self.rows))
+        held = tuple(measure for measure in MEASURES if any(measure.name in row.values for row in self.rows))
         object.__setattr__(self, "measures", held)
 
     def worst_first(self, measure: Measure | None = None) -> tuple[QualityRow, ...]:
-        """By one measure, or by the mean of a row's places in all measures with a better end; those without last."""
+        """Return the rows by one measure, or by mean rank over all measures with a direction; missing values last."""
         if measure is not None:
             return tuple(sorted(self.rows, key=lambda row: _badness(measure, row.value(measure))))
-        ranked = [one for one in self.measures if one.better]
+        ranked = [measure for measure in self.measures if measure.direction]
         places: dict[str, list[float]] = {row.label: [] for row in self.rows}
-        for one in ranked:
-            values = sorted(_badness(one, row.value(one)) for row in self.rows)
+        for item in ranked:
+            values = sorted(_badness(item, row.value(item)) for row in self.rows)
             for row in self.rows:
-                if not math.isnan(row.value(one)):
-                    places[row.label].append(values.index(_badness(one, row.value(one))))
+                if not math.isnan(row.value(item)):
+                    places[row.label].append(values.index(_badness(item, row.value(item))))
         return tuple(sorted(self.rows, key=lambda row: _mean(places[row.label])))
 
-    def write_csv(self, path: Path, named: bool = False) -> Path:
-        """A line a case, values in the reports' own units and full precision. named: with the column name."""
-        header = ["case", *(["name"] if named else []), *(one.name for one in self.measures)]
-        with atomically(Path(path), ".csv") as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
+    def write_csv(self, path: Path, show_names: bool = False) -> Path:
+        """Write one line per case, values in the reports' units at full precision. show_names: adds the column name."""
+        header = ["case", *(["name"] if show_names else []), *(measure.name for measure in self.measures)]
+        with atomic_write(Path(path), ".csv") as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
             table = csv.writer(stream)
-            table.writerow([*header, "worst_R_mm", "worst_A_mm", "worst_S_mm", "worst_why"])
+            table.writerow([*header, "worst_R_mm", "worst_A_mm", "worst_S_mm", "worst_reason"])
             for row in self.rows:
-                values = [repr(row.values[one.name]) if one.name in row.values else "" for one in self.measures]
-                place = [*(f"{x:.1f}" for x in row.place.ras_mm), row.place.why] if row.place else [""] * 4
-                table.writerow([row.label, *([row.name] if named else []), *values, *place])
+                values = [
+                    repr(row.values[measure.name]) if measure.name in row.values else "" for measure in self.measures
+                ]
+                place = [*(f"{x:.1f}" for x in row.location.ras_mm), row.location.reason] if row.location else [""] * 4
+                table.writerow([row.label, *([row.name] if show_names else []), *values, *place])
         return Path(path)
 
 
-def gather(folder: Path) -> QualityTable:
-    """The table of all whole results in `folder`: itself, its folders, or theirs. Places are not looked for.
+def collect_results(folder: Path) -> QualityTable:
+    """Return the table of all complete results in `folder`, its subfolders and theirs, without locations.
 
-    ReportError where there is none.
+    Raises ReportError if there is none.
     """
     folder = Path(folder)
-    seals = sorted({seal for depth in ("", "*/", "*/*/") for seal in folder.glob(f"{depth}{SEAL}")})
-    found = [(seal.parent, report) for seal in seals if (report := read_seal(seal.parent)) is not None]
+    manifests = sorted({manifest for depth in ("", "*/", "*/*/") for manifest in folder.glob(f"{depth}{MANIFEST}")})
+    found = [
+        (manifest.parent, report) for manifest in manifests if (report := read_manifest(manifest.parent)) is not None
+    ]
     if not found:
         raise ReportError(
-            f"Found no finished result in {folder.name}, expected folders that hold {SEAL}, as synthreg writes them. "
-            "Choose the output folder of a run or a batch."
+            f"Found no finished result in {folder.name}, expected folders with {MANIFEST}, as synthreg writes them. "
+            "Choose the output folder of a run or a batch.",
+            code="no-results",
         )
-    rows = [(place.name, measured(report.get("report", {})), place) for place, report in found]
-    return QualityTable(labelled(rows))
+    rows = [(place.name, extract_measures(report.get("report", {})), place) for place, report in found]
+    return QualityTable(label_rows(rows))
 
 
-def labelled(rows: Sequence[tuple[str, Mapping[str, float], Path | None]]) -> tuple[QualityRow, ...]:
-    """Rows of (name, values, folder), numbered in their order."""
+def label_rows(rows: Sequence[tuple[str, Mapping[str, float], Path | None]]) -> tuple[QualityRow, ...]:
+    """Return rows of (name, values, folder), labelled in their order."""
     width = len(str(len(rows)))
     return tuple(
         QualityRow(f"Case {number:0{width}d}", name, values, folder)
@@ -142,9 +148,9 @@ def labelled(rows: Sequence[tuple[str, Mapping[str, float], Path | None]]) -> tu
     )
 
 
-def measured(report: Mapping[str, Any]) -> dict[str, float]:
-    """The measures a report holds, however deep; of several with one name the first, of Dice by label the mean."""
-    known = {name: one.name for one in MEASURES for name in (one.name, *one.also)}
+def extract_measures(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return the measures in a report at any depth: the first of each name, the mean of Dice per label."""
+    known = {name: measure.name for measure in MEASURES for name in (measure.name, *measure.aliases)}
     values: dict[str, float] = {}
     for name, value in _numbers(report):
         if name in known:
@@ -155,7 +161,7 @@ def measured(report: Mapping[str, Any]) -> dict[str, float]:
 def _numbers(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in report.items():
         if name == "dice" and isinstance(value, Mapping) and value:
-            yield "dice_after", _mean([float(one) for one in value.values()])
+            yield "dice_after", _mean([float(item) for item in value.values()])
         elif isinstance(value, Mapping):
             yield from _numbers(value)
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -163,8 +169,8 @@ def _numbers(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _badness(measure: Measure, value: float) -> float:
-    """The smaller the worse; what is missing comes last."""
-    return math.inf if math.isnan(value) else value * (measure.better or -1)
+    """Return a sort key: smaller is worse, missing values last."""
+    return math.inf if math.isnan(value) else value * (measure.direction or -1)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,29 +1,33 @@
-"""A registered sequence on one page: how every frame moved, which ones failed, and the line through time."""
+"""The report of a registered sequence: motion of every frame, failed frames, and a line of voxels through time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
-from SlicerSynthReg.report.html import badge, bullets, document, embedded_image, table
-from SlicerSynthReg.report.verdict import BAD, GOOD, LOOK
+from SlicerSynthReg.report.html import badge, bullet_list, document, embedded_image, table
+from SlicerSynthReg.report.page import parameter_rows, run_table
+from SlicerSynthReg.report.record import RunRecord
+from SlicerSynthReg.report.verdict import BAD, GOOD, REVIEW
 
 REFERENCE, REGISTERED, FAILED = "reference", "registered", "failed"
 LIMITS = (
-    "Motion is how far the transform says that tissue lies from its place in the reference, with shifts and turns of "
-    "the whole: it is no measurement of strain or flow.",
-    "In the picture of the line through time, edges that wave on the left should run straight on the right. What still "
-    "waves was not followed; a failed frame is black.",
+    "Motion is the distance between a point of the reference and its position in the frame, including translation and "
+    "rotation of the whole body. It does not measure strain or flow.",
+    "In the picture of the line through time, edges that oscillate on the left should be straight on the right. "
+    "Remaining oscillation is motion that was not corrected; a failed frame is black.",
     "A frame that failed is empty in the moved sequence and has no transform.",
 )
 
 
 @dataclass(frozen=True)
 class FrameReport:
-    """motion_*: mm, mean and 95th percentile over what counts of the reference. landmarks_mm: how far each followed
-    point lies from its place in the reference. message: why a frame failed."""
+    """Measures of one frame.
+
+    status: REFERENCE, REGISTERED or FAILED. message: why a frame failed. motion_*: mm, mean and 95th percentile over
+    the foreground of the reference. landmarks_mm: displacement of each landmark from the reference. folding_fraction:
+    share of voxels with det dT/dx <= 0. similarity_*: absolute local correlation after the affine stage and at the end.
+    """
 
     frame: int
     name: str
@@ -32,7 +36,7 @@ class FrameReport:
     motion_mean_mm: float | None = None
     motion_p95_mm: float | None = None
     landmarks_mm: tuple[float, ...] = ()
-    folding_share: float | None = None
+    folding_fraction: float | None = None
     similarity_before: float | None = None
     similarity_after: float | None = None
     seconds: float = 0.0
@@ -40,75 +44,67 @@ class FrameReport:
 
 @dataclass(frozen=True)
 class SequenceReport:
-    """reference: what the frames were registered to, in words. reference_frame: its number, None for another image and
-    for the mean."""
+    """reference: in words. reference_frame: its number; None for another image and for the mean."""
 
     sequence_name: str
     reference: str
     reference_frame: int | None
-    model: str
-    config: Mapping[str, Any]
+    run: RunRecord
     frames: tuple[FrameReport, ...]
     landmark_labels: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    peak_memory_mb: float | None = None
-    device: str = ""
-    version: str = ""
 
     @property
     def failed(self) -> tuple[FrameReport, ...]:
-        return tuple(one for one in self.frames if one.status == FAILED)
+        """The frames that could not be registered."""
+        return tuple(frame for frame in self.frames if frame.status == FAILED)
 
 
 def sequence_page(report: SequenceReport, picture: bytes) -> str:
-    """Self-contained HTML. picture: PNG bytes of `sequence_picture`."""
+    """Return a self-contained HTML page. picture: PNG bytes of `sequence_picture`."""
     done = len(report.frames) - len(report.failed)
-    verdict = badge(GOOD) if not report.failed else badge(LOOK if done > len(report.failed) else BAD)
+    verdict = badge(GOOD) if not report.failed else badge(REVIEW if done > len(report.failed) else BAD)
     parts = [
-        "<h1>Sequence report</h1>",
-        f"<p>{len(report.frames)} frames of <b>{escape(report.sequence_name)}</b> were brought onto "
-        f"<b>{escape(report.reference)}</b> with <b>{escape(report.model)}</b>.</p>",
+        "<h1>Sequence registration report</h1>",
+        f"<p>{len(report.frames)} frames of <b>{escape(report.sequence_name)}</b> were registered to "
+        f"<b>{escape(report.reference)}</b> with <b>{escape(report.run.model)}</b>.</p>",
         f"<p>{verdict} {done} of {len(report.frames)} frames are in the result.</p>",
     ]
     if report.warnings:
-        parts += ["<h2>Warnings</h2>", bullets(report.warnings)]
+        parts += ["<h2>Warnings</h2>", bullet_list(report.warnings)]
     parts += [
         "<h2>Motion, and a line through time</h2>",
-        embedded_image(picture, "Motion of every frame, likeness to the reference, and a line of voxels through time"),
+        embedded_image(
+            picture, "Motion of every frame, local correlation with the reference, and a line of voxels through time"
+        ),
         "<h2>Frames</h2>",
         table(
-            ("Frame", "", "Motion, mean", "Motion, 95 %", "Folding", "Likeness before", "Likeness after", "Time"),
-            (_row(one) for one in report.frames),
+            ("Frame", "", "Motion, mean", "Motion, 95 %", "Folding", "NCC before", "NCC after", "Time"),
+            (_row(frame) for frame in report.frames),
         ),
         "<h2>Limits</h2>",
-        bullets(LIMITS),
-        "<h2>Settings and machine</h2>",
-        table(("Setting", "Value"), [*_settings(report)], "pairs"),
+        bullet_list(LIMITS),
+        "<h2>Time and machine</h2>",
+        run_table(report.run),
+        "<h2>Parameters</h2>",
+        parameter_rows(report.run),
     ]
     return document(f"Sequence {report.sequence_name}", "\n".join(parts))
 
 
-def _row(one: FrameReport) -> tuple[str, ...]:
-    state = badge(BAD, "failed") + " " + escape(one.message) if one.status == FAILED else escape(one.status)
-    folding = "" if one.folding_share is None else f"{100 * one.folding_share:.3f} %"
+def _row(frame: FrameReport) -> tuple[str, ...]:
+    state = badge(BAD, "failed") + " " + escape(frame.message) if frame.status == FAILED else escape(frame.status)
+    folding = "" if frame.folding_fraction is None else f"{100 * frame.folding_fraction:.3f} %"
     return (
-        str(one.frame),
+        str(frame.frame),
         state,
-        _mm(one.motion_mean_mm),
-        _mm(one.motion_p95_mm),
+        _mm(frame.motion_mean_mm),
+        _mm(frame.motion_p95_mm),
         folding,
-        _number(one.similarity_before),
-        _number(one.similarity_after),
-        f"{one.seconds:.1f} s",
+        _number(frame.similarity_before),
+        _number(frame.similarity_after),
+        f"{frame.seconds:.1f} s",
     )
-
-
-def _settings(report: SequenceReport) -> list[tuple[str, str]]:
-    rows = [(escape(str(name)), escape(str(value))) for name, value in report.config.items()]
-    rows.append(("<b>Total time</b>", f"<b>{sum(one.seconds for one in report.frames):.1f} s</b>"))
-    if report.peak_memory_mb is not None:
-        rows.append(("Peak memory", f"{report.peak_memory_mb:,.0f} MB"))
-    return rows + [("Device", escape(report.device)), ("Version", escape(report.version))]
 
 
 def _mm(value: float | None) -> str:

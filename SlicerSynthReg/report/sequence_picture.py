@@ -1,4 +1,4 @@
-"""The motion curve of a sequence, the likeness of its frames, and one line of voxels through time."""
+"""The picture of a registered sequence: motion curves, local correlation, and a line of voxels through time."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from SlicerSynthReg.report.sequence import FAILED, SequenceReport
 
 _BLUE, _ORANGE, _RED, _GREEN = "#1f6fb2", "#c25a00", "#8f1a10", "#115c2d"
 _TRACKS = (_ORANGE, "#7a3e9d", "#4f7a28", "#b3287a", "#00838f", "#8d6e00")
-"""Of landmarks, which are named in the legend as far as these last."""
+"""Colours of the landmarks; as many are named in the legend."""
 
 
 def sequence_picture(report: SequenceReport, before: np.ndarray, after: np.ndarray, line_mm: float) -> Figure:
-    """before, after: (T, L) the same line of voxels in every frame, as acquired and moved; NaN where a frame failed.
-    line_mm: its length."""
+    """Return the figure. before, after: (T, L) one line of voxels in every frame, as acquired and moved; NaN in frames
+    that failed. line_mm: its length."""
     figure = Figure(figsize=(11.0, 6.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    motion, likeness, left, right = figure.subplots(2, 2).flat
+    motion, similarity, left, right = figure.subplots(2, 2).flat
     _draw_motion(motion, report)
-    _draw_likeness(likeness, report)
+    _draw_similarity(similarity, report)
     low, high = np.nanpercentile(before, (1, 99)) if np.isfinite(before).any() else (0.0, 1.0)
-    for axes, lines, title in ((left, before, "A line through time: as acquired"), (right, after, "moved")):
+    for axes, lines, title in ((left, before, "Line through time: as acquired"), (right, after, "moved")):
         axes.set_facecolor("black")
         axes.imshow(
             np.ma.masked_invalid(lines).T,
@@ -38,7 +38,7 @@ def sequence_picture(report: SequenceReport, before: np.ndarray, after: np.ndarr
         )
         axes.set_title(title)
         axes.set_ylabel("mm")
-    for axes in (motion, likeness, left, right):
+    for axes in (motion, similarity, left, right):
         axes.set_xlabel("frame")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
@@ -46,17 +46,18 @@ def sequence_picture(report: SequenceReport, before: np.ndarray, after: np.ndarr
 
 def _draw_motion(axes: Axes, report: SequenceReport) -> None:
     mean, high = (
-        np.array([_value(getattr(one, name)) for one in report.frames]) for name in ("motion_mean_mm", "motion_p95_mm")
+        np.array([_value(getattr(frame, name)) for frame in report.frames])
+        for name in ("motion_mean_mm", "motion_p95_mm")
     )
     count = np.arange(len(mean))
-    axes.plot(count, mean, color=_BLUE, marker="o", markersize=3.5, label="tissue, mean")
-    axes.plot(count, high, color=_BLUE, alpha=0.5, linestyle="--", label="tissue, 95th percentile")
-    followed = [one.landmarks_mm or (np.nan,) * len(report.landmark_labels) for one in report.frames]
+    axes.plot(count, mean, color=_BLUE, marker="o", markersize=3.5, label="foreground, mean")
+    axes.plot(count, high, color=_BLUE, alpha=0.5, linestyle="--", label="foreground, 95th percentile")
+    tracked = [frame.landmarks_mm or (np.nan,) * len(report.landmark_labels) for frame in report.frames]
     for n, label in enumerate(report.landmark_labels):
-        track = [row[n] for row in followed]
+        track = [row[n] for row in tracked]
         named = f"landmark {label}" if n < len(_TRACKS) else None
         axes.plot(count, track, color=_TRACKS[n % len(_TRACKS)], linewidth=1.1, label=named)
-    failed = [one.frame for one in report.frames if one.status == FAILED]
+    failed = [frame.frame for frame in report.frames if frame.status == FAILED]
     if failed:
         axes.plot(failed, np.zeros(len(failed)), "x", color=_RED, markersize=8, clip_on=False, label="failed")
     if report.reference_frame is not None:
@@ -67,14 +68,14 @@ def _draw_motion(axes: Axes, report: SequenceReport) -> None:
     _finish(axes)
 
 
-def _draw_likeness(axes: Axes, report: SequenceReport) -> None:
+def _draw_similarity(axes: Axes, report: SequenceReport) -> None:
     for name, color, label in (
-        ("similarity_before", _ORANGE, "after the affine part"),
-        ("similarity_after", _BLUE, "after the deformation"),
+        ("similarity_before", _ORANGE, "affine"),
+        ("similarity_after", _BLUE, "deformable"),
     ):
-        values = [_value(getattr(one, name)) for one in report.frames]
+        values = [_value(getattr(frame, name)) for frame in report.frames]
         axes.plot(range(len(values)), values, color=color, marker="o", markersize=3.5, label=label)
-    axes.set_title("Likeness to the reference (local correlation)")
+    axes.set_title("Local correlation (NCC) with the reference")
     _finish(axes)
 
 

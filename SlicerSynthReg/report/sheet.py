@@ -1,4 +1,4 @@
-"""A case in three views: a row of axial, sagittal and coronal slices for each image, through one place."""
+"""Contact sheet of a case: axial, sagittal and coronal slices of each image through one location."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from SlicerSynthReg.report.quality import Place
+from SlicerSynthReg.io.image import Image
+from SlicerSynthReg.report.quality import WorstLocation
 from SlicerSynthReg.report.record import DISCLAIMER
 from SlicerSynthReg.report.views import (
     PLANES,
     Framing,
     Plane,
-    cut,
     display_array,
     display_index,
     display_spacing,
+    extract_slice,
     foreground,
-    framing,
+    foreground_framing,
+    intensity_window,
     require_one_grid,
-    to_pixels,
-    window,
+    resample_slice,
 )
-from SlicerSynthReg.volume.volume import Volume
 
 WIDTH_PIXELS, DPI = 1500, 110
 LEFT, TOP, BOTTOM, GAP, BAR = 60, 64, 40, 8, 110
@@ -40,32 +40,34 @@ MARK = "#ffd21f"
 
 @dataclass(frozen=True, eq=False)
 class SheetRow:
-    """One image. kind: "grey"; "difference" (0 is white, blue below, red above); "jacobian" (1 is white, red
-    compressed, blue stretched, black folded); "heat" (black is 0, white the greatest). limits: black and white, or 0
-    and the greatest difference; None to take them from the image."""
+    """One image. kind: "grey"; "difference" (0 white, negative blue, positive red); "jacobian" (1 white, compression
+    red, expansion blue, folding black); "heat" (0 black, maximum white). limits: black and white, or 0 and the largest
+    difference; None: from the image."""
 
     name: str
-    volume: Volume
+    volume: Image
     kind: str = GREY
     limits: tuple[float, float] | None = None
     unit: str = ""
 
 
-def contact_sheet(rows: Sequence[SheetRow], title: str, place: Place | None = None) -> Figure:
-    """All rows on the grid of the first, slices through `place` (default: the middle of what the first shows).
+def contact_sheet(rows: Sequence[SheetRow], title: str, place: WorstLocation | None = None) -> Figure:
+    """Return a figure of all rows, slices through `place` (default: the centre of the first image's foreground).
 
-    Grey rows without limits share those of the first grey one, so that equal values look equal.
-    Errors: GeometryError where grids differ; ReportError for values that are no numbers.
+    All images on one grid. Grey rows without limits share those of the first grey one. Raises GeometryError for
+    different grids, ReportError for non-finite values.
     """
     first = rows[0].volume
     require_one_grid(first, [row.volume for row in rows[1:]])
     spacing = display_spacing(first.grid)
     arrays = [display_array(row.volume).astype(np.float32) for row in rows]
     mask = foreground(arrays[0])
-    frame = framing(mask, spacing)
+    frame = foreground_framing(mask, spacing)
     if place is not None:
         frame = _through(frame, display_index(first.grid, place.ras_mm), arrays[0].shape)
-    shared = next((row.limits for row in rows if row.limits and row.kind == GREY), None) or window(arrays[0], mask)
+    shared = next((row.limits for row in rows if row.limits and row.kind == GREY), None) or intensity_window(
+        arrays[0], mask
+    )
     extents = np.array([high - low for low, high in zip(frame.low, frame.high)]) * spacing
     across = sum(extents[plane.across] for plane in PLANES)
     pixel_mm = float(across / (WIDTH_PIXELS - LEFT - BAR - 3 * GAP))
@@ -75,10 +77,10 @@ def contact_sheet(rows: Sequence[SheetRow], title: str, place: Place | None = No
     FigureCanvasAgg(figure)
     for number, (row, array) in enumerate(zip(rows, arrays)):
         top = TOP + number * (height + GAP)
-        limits, colours = _look(row, array, mask, shared)
+        limits, colours = _display(row, array, mask, shared)
         left = float(LEFT)
         for plane in PLANES:
-            view = to_pixels(cut(array, plane, frame), plane, spacing, pixel_mm)
+            view = resample_slice(extract_slice(array, plane, frame), plane, spacing, pixel_mm)
             axes = _panel(figure, left, top + (height - view.shape[0]) / 2, view.shape)
             shown = axes.imshow(view, cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest")
             _letters(axes, plane)
@@ -96,10 +98,10 @@ def contact_sheet(rows: Sequence[SheetRow], title: str, place: Place | None = No
     return figure
 
 
-def _look(
+def _display(
     row: SheetRow, array: np.ndarray, mask: np.ndarray, shared: tuple[float, float]
 ) -> tuple[tuple[float, float], str | Colormap]:
-    """Limits and colour map of a row."""
+    """Return limits and colour map of a row."""
     if row.kind == DIFFERENCE:
         most = row.limits[1] if row.limits else float(np.percentile(np.abs(array[mask]), 99.5)) or 1.0
         return (-most, most), "RdBu_r"
@@ -111,7 +113,7 @@ def _look(
 
 
 def _through(frame: Framing, index: np.ndarray, shape: tuple[int, ...]) -> Framing:
-    """Slices at `index`, and a part that holds it."""
+    """Return the framing with slices at `index`, extended to include it."""
     centre = tuple(int(np.clip(round(x), 0, n - 1)) for x, n in zip(index, shape))
     low = tuple(min(a, c) for a, c in zip(frame.low, centre))
     high = tuple(max(b, c + 1) for b, c in zip(frame.high, centre))
@@ -121,13 +123,13 @@ def _through(frame: Framing, index: np.ndarray, shape: tuple[int, ...]) -> Frami
 def _mark(
     axes: Axes, plane: Plane, frame: Framing, spacing: np.ndarray, pixel_mm: float, shape: tuple[int, ...]
 ) -> None:
-    """Four short lines that point at the slices' common place and leave it free."""
+    """Draw four short lines that point at the slices' common location."""
 
     def along(axis: int) -> float:
         return float((frame.high[axis] - frame.centre[axis] - 0.5) * spacing[axis] / pixel_mm - 0.5)
 
     x, y = along(plane.across), along(plane.down)
-    near, far = 9, 22
+    near, far = 9, 22  # pixels
     for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
         line = ([x + near * dx, x + far * dx], [y + near * dy, y + far * dy])
         axes.plot(*line, color=MARK, linewidth=1.6, path_effects=[withStroke(linewidth=3, foreground="black")])
@@ -156,11 +158,11 @@ def _text(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
     figure.text(x / width, 1 - y / height, text, **style)
 
 
-def _captions(figure: Figure, title: str, place: Place | None) -> None:
+def _captions(figure: Figure, title: str, place: WorstLocation | None) -> None:
     width, height = figure.get_size_inches() * figure.dpi
     _text(figure, 12, 20, title, size=14, ha="left", weight="bold")
     if place is not None:
-        _text(figure, 12, 44, f"Slices at {place}: {place.why}", size=11, ha="left", color=MARK)
+        _text(figure, 12, 44, f"Slices at {place}: {place.reason}", size=11, ha="left", color=MARK)
     _text(figure, 12, height - 18, "Radiological convention: the patient's right is on the left of axial and coronal "
           "views.", size=9.5, ha="left", color="#d8d8d8")  # fmt: skip
     _text(figure, width - 12, height - 18, DISCLAIMER, size=9.5, ha="right", color="#ffb347")

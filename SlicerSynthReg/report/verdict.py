@@ -1,22 +1,23 @@
-"""What a number means, in words: the thresholds are conventions for looking twice, not proof of a good registration."""
+"""Verdicts on measured values. The thresholds are conventions that select results for review, not a proof of
+quality."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from SlicerSynthReg.report.record import RegistrationReport
+from SlicerSynthReg.report.record import RegistrationReport, TransformQuality
 
-GOOD, LOOK, BAD = "good", "look", "bad"
-FOLDING_PER_MILLION = 100.0
-INVERSE_GOOD_VOX, INVERSE_BAD_VOX = 0.2, 1.0
-VOLUME_CHANGE = 5.0
-DICE_SAME, TRE_SAME_MM = 0.005, 0.1
+GOOD, REVIEW, BAD = "good", "review", "bad"
+MAX_FOLDING_PER_MILLION = 100.0
+GOOD_INVERSE_VOX, BAD_INVERSE_VOX = 0.2, 1.0
+MAX_VOLUME_CHANGE = 5.0
+UNCHANGED_DICE, UNCHANGED_TRE_MM = 0.005, 0.1
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One row of a report. level: GOOD, LOOK (look twice) or BAD; text says why, in plain words."""
+    """One row of a report. level: GOOD, REVIEW or BAD. text: the reason."""
 
     measure: str
     value: str
@@ -25,74 +26,81 @@ class Verdict:
 
 
 def verdicts(report: RegistrationReport) -> tuple[Verdict, ...]:
-    """A verdict on each number the report holds."""
-    rows = [_folding(report), _volume_change(report), _inverse(report)]
-    if report.dice_before is not None and report.dice_after is not None:
-        rows.append(_change("Dice (mean over structures)", report.dice_before, report.dice_after, DICE_SAME, "", True))
-    if report.tre_before is not None and report.tre_after is not None:
-        rows.append(_change("Landmark distance (mean)", report.tre_before, report.tre_after, TRE_SAME_MM, " mm", False))
-    if report.similarity_before is not None and report.similarity_after is not None:
-        rows.append(_change("Image similarity", report.similarity_before, report.similarity_after, 0.0, "", True))
+    """Return a verdict on each measure of `report`."""
+    quality = report.transform_quality
+    rows = [_folding(quality), _volume_change(quality), _inverse_consistency(quality)]
+    if report.overlap is not None:
+        overlap = report.overlap.dice_before, report.overlap.dice_after
+        rows.append(_change("Dice (mean over structures)", *overlap, tolerance=UNCHANGED_DICE))
+    if report.landmarks is not None:
+        error = report.landmarks.tre_before, report.landmarks.tre_after
+        rows.append(_change("Landmark error (mean TRE)", *error, tolerance=UNCHANGED_TRE_MM, unit=" mm"))
+    if report.similarity is not None:
+        similarity = report.similarity.similarity_before, report.similarity.similarity_after
+        rows.append(_change("Local correlation (NCC)", *similarity, tolerance=0.0))
     return tuple(rows)
 
 
-def concern(report: RegistrationReport) -> tuple[float, ...]:
-    """Sorts reports: the greater, the sooner a person should look. Verdicts first, then what is left of the error."""
+def review_priority(report: RegistrationReport) -> tuple[float, ...]:
+    """Return a sort key; the greater, the sooner a person should review. Verdicts first, then the remaining errors."""
     levels = [verdict.level for verdict in verdicts(report)]
-    overlap_lost = 0.0 if report.dice_after is None else 1 - report.dice_after
-    distance_left = report.tre_after or 0.0
-    rest = (overlap_lost, distance_left, report.folding_share, report.inverse_consistency_vox_mean)
-    return (levels.count(BAD), levels.count(LOOK), *(math.inf if math.isnan(value) else value for value in rest))
+    overlap_error = 0.0 if report.overlap is None else 1 - report.overlap.dice_after
+    landmark_error = 0.0 if report.landmarks is None else report.landmarks.tre_after
+    quality = report.transform_quality
+    rest = (overlap_error, landmark_error, quality.folding_fraction, quality.inverse_consistency_vox_mean)
+    return (levels.count(BAD), levels.count(REVIEW), *(math.inf if math.isnan(value) else value for value in rest))
 
 
-def _unusable(measure: str) -> Verdict:
-    return Verdict(measure, "not a number", BAD, "Could not be computed: do not use this result.")
+def _not_a_number(measure: str) -> Verdict:
+    return Verdict(measure, "not a number", BAD, "Could not be computed. Do not use this result.")
 
 
-def _folding(report: RegistrationReport) -> Verdict:
-    name, share = "Folding", report.folding_share
+def _folding(quality: TransformQuality) -> Verdict:
+    name, share = "Folding", quality.folding_fraction
     if not math.isfinite(share):
-        return _unusable(name)
+        return _not_a_number(name)
     if share == 0:
-        return Verdict(name, "none", GOOD, "Nowhere does tissue fold over itself.")
+        return Verdict(name, "none", GOOD, "The Jacobian determinant is positive everywhere.")
     value = f"{share * 1e6:.3g} per million voxels" if share < 0.01 else f"{share:.1%} of voxels"
-    if share * 1e6 <= FOLDING_PER_MILLION:
-        return Verdict(name, value, LOOK, "A few voxels fold; usually at the border of the image.")
-    return Verdict(name, value, BAD, "Tissue folds over itself in places: look at them before using the result.")
+    if share * 1e6 <= MAX_FOLDING_PER_MILLION:
+        return Verdict(name, value, REVIEW, "A few voxels fold, usually at the border of the image.")
+    return Verdict(name, value, BAD, "The transform folds in places. Review them before you use the result.")
 
 
-def _volume_change(report: RegistrationReport) -> Verdict:
-    name, low, high = "Local change of volume", report.jacobian_min, report.jacobian_max
+def _volume_change(quality: TransformQuality) -> Verdict:
+    name, low, high = "Local volume change", quality.jacobian_min, quality.jacobian_max
     if not (math.isfinite(low) and math.isfinite(high)):
-        return _unusable(name)
+        return _not_a_number(name)
     value = f"× {low:.2f} to × {high:.2f}"
     if low <= 0:
-        return Verdict(name, value, LOOK, "Values of zero and below are the folding above.")
-    if low < 1 / VOLUME_CHANGE or high > VOLUME_CHANGE:
-        return Verdict(name, value, LOOK, f"More than {VOLUME_CHANGE:.0f}-fold somewhere: plausible there?")
-    return Verdict(name, value, GOOD, f"Less than {VOLUME_CHANGE:.0f}-fold everywhere.")
+        return Verdict(name, value, REVIEW, "Values of zero and below are the folding above.")
+    if low < 1 / MAX_VOLUME_CHANGE or high > MAX_VOLUME_CHANGE:
+        return Verdict(name, value, REVIEW, f"More than {MAX_VOLUME_CHANGE:.0f}-fold somewhere. Review that place.")
+    return Verdict(name, value, GOOD, f"Less than {MAX_VOLUME_CHANGE:.0f}-fold everywhere.")
 
 
-def _inverse(report: RegistrationReport) -> Verdict:
-    name, vox = "Inverse consistency (mean)", report.inverse_consistency_vox_mean
+def _inverse_consistency(quality: TransformQuality) -> Verdict:
+    name, vox = "Inverse consistency (mean)", quality.inverse_consistency_vox_mean
     if not math.isfinite(vox):
-        return _unusable(name)
-    value = f"{report.inverse_consistency_mm_mean:.3f} mm ({vox:.3f} voxels)"
-    if vox <= INVERSE_GOOD_VOX:
-        return Verdict(name, value, GOOD, "There and back again ends where it began.")
-    if vox <= INVERSE_BAD_VOX:
-        return Verdict(name, value, LOOK, "There and back again ends less than a voxel away.")
-    return Verdict(name, value, BAD, "There and back again ends more than a voxel away: do not map points backwards.")
+        return _not_a_number(name)
+    value = f"{quality.inverse_consistency_mm_mean:.3f} mm ({vox:.3f} voxels)"
+    if vox <= GOOD_INVERSE_VOX:
+        return Verdict(name, value, GOOD, "The inverse transform maps points back to their origin.")
+    if vox <= BAD_INVERSE_VOX:
+        return Verdict(name, value, REVIEW, "The inverse transform misses the origin by less than a voxel.")
+    text = "The inverse transform misses the origin by more than a voxel. Do not map points with it."
+    return Verdict(name, value, BAD, text)
 
 
-def _change(measure: str, before: float, after: float, same: float, unit: str, higher_is_better: bool) -> Verdict:
+def _change(measure: str, before: float, after: float, *, tolerance: float, unit: str = "") -> Verdict:
+    """Return the verdict on a change. Values with a unit are errors (lower is better); others are scores."""
     if not (math.isfinite(before) and math.isfinite(after)):
-        return _unusable(measure)
+        return _not_a_number(measure)
     digits = 1 if unit else 3
     value = f"{before:.{digits}f} → {after:.{digits}f}{unit}"
-    gain = after - before if higher_is_better else before - after
-    if gain > same:
+    gain = before - after if unit else after - before
+    if gain > tolerance:
         return Verdict(measure, value, GOOD, "Better after registration.")
-    if gain >= -same:
-        return Verdict(measure, value, LOOK, "No change worth naming.")
+    if gain >= -tolerance:
+        return Verdict(measure, value, REVIEW, "Unchanged by registration.")
     return Verdict(measure, value, BAD, "Worse after registration.")

@@ -1,1 +1,1 @@
-"""The models that ship: a card (JSON) and its weights (safetensors). Reading a card needs no torch."""
+"""Shipped models: card (JSON) and weights (safetensors) of each, and their selection and loading."""

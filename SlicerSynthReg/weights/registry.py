@@ -1,4 +1,4 @@
-"""Cards and weights. A card is read without torch; weights are loaded only after their hash agrees with the card."""
+"""Model cards and weights. Cards are read without torch; weights are loaded only if their hash equals the card's."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from SlicerSynthReg.errors import WeightsError
+
 if TYPE_CHECKING:
     import torch
 
 FOLDER = Path(__file__).parent
 
 
-class WeightsError(RuntimeError):
-    """A card or weights file that is missing, damaged or of another make; says found, expected, remedy."""
-
-
 @dataclass(frozen=True)
 class Card:
-    """What one model is, was trained on, is for, and how well it did. legend: label value -> name, color (0 to 1) and
-    terminology, where the examples told them. beats_baseline: whether it did better than its simplest baseline on
-    people it never saw; a result by one that did not says so."""
+    """Model card: architecture, training data, intended use, limits and measured scores of one model.
+
+    method: name of the method. sha256: of the weights file. spacing_mm: voxel size of the network's input. legend:
+    label value -> name, color (0 to 1) and terminology, if the training examples had them. beats_baseline: whether the
+    model outperforms its simplest baseline on unseen subjects; results of others carry a warning.
+    """
 
     name: str
     method: str
@@ -49,56 +50,65 @@ class Card:
 
     @property
     def features(self) -> dict[str, Any] | None:
-        """Configuration of the U-Net whose features another network may start from, None where it has none."""
+        """Configuration of the feature U-Net from which another network can be initialised; None if it has none."""
         return self.architecture.get("features") or self.architecture.get("unet")
 
 
 def available(folder: Path | None = None) -> list[str]:
-    """Names of the models whose cards lie in `folder` (default: SYNTHREG_WEIGHTS, then those that ship)."""
-    return sorted({path.stem for place in _places(folder) if place.is_dir() for path in place.glob("*.json")})
+    """Return the names of the models with a card in `folder` (default: SYNTHREG_WEIGHTS and the shipped models)."""
+    return sorted(
+        {path.stem for directory in _folders(folder) if directory.is_dir() for path in directory.glob("*.json")}
+    )
 
 
-def own_folder() -> Path | None:
-    """Where models that the user made are kept: SYNTHREG_WEIGHTS, None where it is not set. One of a shipped model's
-    name takes its place."""
+def user_folder() -> Path | None:
+    """Return the folder of the user's models, SYNTHREG_WEIGHTS; None if not set. A model there takes precedence over
+    the shipped model of its name."""
     own = os.environ.get("SYNTHREG_WEIGHTS")
     return Path(own) if own else None
 
 
 def read_card(name: str, folder: Path | None = None) -> Card:
-    """The card of model `name`."""
-    for place in _places(folder):
-        path = place / f"{name}.json"
+    """Return the card of model `name`. Raises WeightsError (model-missing, card-unreadable)."""
+    for directory in _folders(folder):
+        path = directory / f"{name}.json"
         if path.exists():
             try:
                 return Card(**json.loads(path.read_text(encoding="utf-8")))
             except (json.JSONDecodeError, TypeError) as error:
                 raise WeightsError(
-                    f"Found a card that cannot be read ({path.name}: {error}). Reinstall the model."
+                    f"Found a card that cannot be read ({path.name}: {error}), expected a model card. "
+                    "Reinstall the model.",
+                    code="card-unreadable",
                 ) from error
-    raise WeightsError(f"Found no model named {name!r}, expected one of {available(folder)}.")
+    names = ", ".join(available(folder)) or "those that ship; reinstall"
+    raise WeightsError(f"Found no model named {name!r}, expected one of {names}.", code="model-missing")
 
 
 def load_weights(card: Card, folder: Path | None = None) -> dict[str, torch.Tensor]:
-    """Tensors in float32, after the file's sha256 was compared with the card's."""
+    """Return the weights in float32. Raises WeightsError (weights-missing; weights-damaged if the sha256 differs)."""
     from safetensors.torch import load
 
-    for place in _places(folder):
-        path = place / card.file
+    for directory in _folders(folder):
+        path = directory / card.file
         if path.exists():
             content = path.read_bytes()
             found = hashlib.sha256(content).hexdigest()
             if found != card.sha256:
                 raise WeightsError(
                     f"Found {card.file} with sha256 {found[:12]}..., expected {card.sha256[:12]}...: the file is "
-                    "damaged or of another version. Reinstall the model."
+                    "damaged or of another version. Reinstall the model.",
+                    code="weights-damaged",
                 )
             return {key: value.float() if value.is_floating_point() else value for key, value in load(content).items()}
-    raise WeightsError(f"Found the card of {card.name!r} without {card.file} beside it. Reinstall the model.")
+    raise WeightsError(
+        f"Found the card of {card.name!r} without {card.file}, expected it beside the card. Reinstall the model.",
+        code="weights-missing",
+    )
 
 
 def save_model(card: Card, tensors: dict[str, torch.Tensor], folder: Path) -> Path:
-    """Write half-precision weights and the card (its sha256 filled in); both appear whole or not at all."""
+    """Write half-precision weights and the card with their sha256, each atomically; return the weights file."""
     import torch
     from safetensors.torch import save
 
@@ -116,8 +126,8 @@ def save_model(card: Card, tensors: dict[str, torch.Tensor], folder: Path) -> Pa
     return folder / card.file
 
 
-def _places(folder: Path | None) -> list[Path]:
+def _folders(folder: Path | None) -> list[Path]:
     if folder is not None:
         return [Path(folder)]
-    own = own_folder()
+    own = user_folder()
     return [*([own] if own else []), FOLDER]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from SlicerSynthReg.space.grid import Grid, index_lattice
+from SlicerSynthReg.spatial.grid import Grid, index_lattice
 
 
 @pytest.fixture

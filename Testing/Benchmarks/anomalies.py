@@ -1,10 +1,10 @@
-"""Fluid-driven anomalies against SciPy: the same equation on the same grid, the same answer, how much faster.
+"""Fluid-driven anomalies against SciPy: agreement and speed for one equation on one grid.
 
     python Testing/Benchmarks/anomalies.py --size 96 --threads 1
 
-The reference is what one would write with NumPy and scipy.integrate.solve_ivp (RK45, the same pair of orders 5 and 4):
-upwind differences of V . grad P, backward differences of D times forward differences, faces to the outside closed.
-Ours counts from the flow and the diffusion on, the making of its stencil included.
+The reference is a NumPy implementation with scipy.integrate.solve_ivp (RK45, orders 5 and 4): upwind differences of
+V . grad P, backward differences of D times forward differences, faces to the outside closed. Our time includes the
+construction of the stencil.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from scipy.integrate import solve_ivp
 
-from SlicerSynthReg.synth.pathology.anomaly import AnomalyConfig, draw_anomaly, make_anomalies, transport_of
-from SlicerSynthReg.synth.pathology.transport import Faces, Transport, curl_on_faces, depth
-from SlicerSynthReg.synth.perlin import perlin
+from SlicerSynthReg.synthesis.pathology.anomaly import AnomalyConfig, draw_anomaly, make_anomalies, random_transport
+from SlicerSynthReg.synthesis.pathology.transport import Faces, Transport, boundary_ramp, curl_on_faces
+from SlicerSynthReg.synthesis.perlin import perlin
 
 
-def a_head(size: int) -> torch.Tensor:
-    """(1, I, J, K) bool: an ellipsoid with a cleft, as a brain's halves have."""
+def head_domain(size: int) -> torch.Tensor:
+    """Return (1, I, J, K) bool: an ellipsoid with a midline cleft."""
     at = torch.linspace(-1, 1, size)
     squares = (at[:, None, None] / 0.75) ** 2 + (at[:, None] / 0.95) ** 2 + (at / 0.8) ** 2
     inside = squares < 1
@@ -34,10 +34,10 @@ def a_head(size: int) -> torch.Tensor:
 
 
 def fields(domain: torch.Tensor, speed: float, diffusion: float) -> tuple[Faces, torch.Tensor]:
-    """Flow and diffusion in voxels, of one draw."""
+    """Return velocity and diffusion of one draw, in voxels."""
     shape = tuple(domain.shape[1:])
     corners = tuple(n + 1 for n in shape)
-    psi = torch.stack([perlin([seed], corners, (2, 2, 2)) for seed in (1, 2, 3)], 1) * depth(domain, 4)
+    psi = torch.stack([perlin([seed], corners, (2, 2, 2)) for seed in (1, 2, 3)], 1) * boundary_ramp(domain, 4)
     velocity = curl_on_faces(psi, domain)
     fastest = max(float(face.abs().max()) for face in velocity)
     phi = perlin([4], shape, (2, 2, 2))
@@ -45,12 +45,12 @@ def fields(domain: torch.Tensor, speed: float, diffusion: float) -> tuple[Faces,
     return tuple(face * (speed / fastest) for face in velocity), d * (diffusion / float(d.mean()))  # type: ignore[return-value]
 
 
-def by_scipy(
+def integrate_by_scipy(
     p: np.ndarray, velocity: list[np.ndarray], d: np.ndarray, inside: np.ndarray, end: float, rtol: float, atol: float
 ) -> tuple[np.ndarray, int]:
-    """P at `end`, and evaluations of the slope."""
+    """Return P at `end`, and the number of function evaluations."""
 
-    def slope(t: float, flat: np.ndarray) -> np.ndarray:
+    def time_derivative(t: float, flat: np.ndarray) -> np.ndarray:
         q = flat.reshape(p.shape)
         change = np.zeros_like(q)
         for axis in range(3):
@@ -65,12 +65,12 @@ def by_scipy(
             change[a] -= flux + np.maximum(v, 0) * step
         return change.ravel()
 
-    found = solve_ivp(slope, (0, end), p.ravel(), method="RK45", rtol=rtol, atol=atol, t_eval=[end])
+    found = solve_ivp(time_derivative, (0, end), p.ravel(), method="RK45", rtol=rtol, atol=atol, t_eval=[end])
     return found.y[:, -1].reshape(p.shape), int(found.nfev)
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
-    """What `work` returns, its seconds, and its seconds of the processor."""
+    """Return the result of `work`, its wall-clock and its processor seconds."""
     began, busy = time.perf_counter(), time.process_time()
     found = work()
     return found, time.perf_counter() - began, time.process_time() - busy
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    domain = a_head(arguments.size)
+    domain = head_domain(arguments.size)
     velocity, d = fields(domain, arguments.speed, arguments.diffusion)
     noise = perlin([5], tuple(domain.shape[1:]), (3, 3, 3))
     p = ((noise > torch.quantile(noise.flatten()[::97], 0.95)) & domain).float()
@@ -98,14 +98,14 @@ def main() -> None:
 
     def ours() -> tuple[torch.Tensor, int]:
         transport = Transport(tuple(v.to(device) for v in velocity), d.to(device), domain.to(device))  # type: ignore[arg-type]
-        solution = transport.advance(p.to(device), times, arguments.rtol, arguments.atol)
+        solution = transport.integrate(p.to(device), times, arguments.rtol, arguments.atol)
         return solution.x.cpu(), solution.evaluations
 
     start, flow = p[0].double().numpy(), [v[0].double().numpy() for v in velocity]
     spread, inside = d[0].double().numpy(), domain[0].numpy()
 
     def theirs() -> tuple[np.ndarray, int]:
-        return by_scipy(start, flow, spread, inside, arguments.time, arguments.rtol, arguments.atol)
+        return integrate_by_scipy(start, flow, spread, inside, arguments.time, arguments.rtol, arguments.atol)
 
     ours()
     runs = [(timed(ours), timed(theirs)) for _ in range(arguments.repeats)]
@@ -135,7 +135,7 @@ def main() -> None:
                 "moved_by": float((found - p).abs().max()),
                 "mass_kept": float(found.sum() / p.sum()),
                 "whole_anomaly_seconds": round(time.perf_counter() - began, 3),
-                "cfl_steps": float(transport_of([record], domain, 1.0).rates().max() * record.time),
+                "cfl_steps": float(random_transport([record], domain, 1.0).exchange_rate().max() * record.time),
             },
             indent=2,
         )

@@ -1,8 +1,8 @@
 """Registration beyond the brain: our method and its peers on the same pairs, in the same run.
 
 As in `registration.py` every registration is a process of its own, from the raw headers to the last file, and peers'
-results are kept. What is scored is the transform itself: peers move images of the moving world's coordinates, ours is
-read from its file by ITK; at the given points both say where a point of the fixed image goes.
+results are kept. The transform itself is scored: peers warp images of the moving world's coordinates, ours is read from
+its file by ITK; both map the given points of the fixed image.
 
 Example
 -------
@@ -23,19 +23,20 @@ from statistics import mean, median
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
-from any_pairs import FLIP, KINDS, Case, any_cases, read_points, whole
-from registration import OURS, PEERS, USUAL, Ended, PeerFailed, dice_by_structure, further_arguments, measured_process
+from any_pairs import KINDS, LPS_TO_RAS, Case, any_cases, read_points, write_once
+from registration import OURS, PEERS, USUAL, PeerFailed, ProcessResult, dice_by_structure, peer_options, run_measured
+from results import add_save_option, save_rich_tables
 from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import map_coordinates
 
-START = "as the headers have it"
-"""The row of a table that no method made."""
+HEADERS = "headers only"
+"""The row of a table without registration."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One registration as measured; None for what its case has no truth of. tre_90: nine of ten points are nearer."""
+    """One registration as measured; None where its case has no reference. tre_90: 90th percentile."""
 
     method: str
     case: str
@@ -49,8 +50,8 @@ class Score:
 
 
 def coordinate_images(moving: Path, folder: Path) -> list[Path]:
-    """x, y, z (RAS mm) of the moving world, each as an image that reaches 150 mm beyond `moving`: exact under linear
-    interpolation, however coarse."""
+    """Write x, y, z (RAS mm) of the moving world as images that extend 150 mm beyond `moving`; linear interpolation of
+    them is exact at any spacing."""
     image = nib.Nifti1Image.from_filename(moving)
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in image.shape[:3]])).reshape(3, 8).T
     world = corners @ image.affine[:3, :3].T + image.affine[:3, 3]
@@ -61,22 +62,22 @@ def coordinate_images(moving: Path, folder: Path) -> list[Path]:
     axes = np.indices(shape).astype(np.float32) * 10 + low[:, None, None, None].astype(np.float32)
     files = [folder / f"{name}.nii.gz" for name in "xyz"]
     for file, values in zip(files, axes):
-        whole(file, lambda path, values=values: nib.save(nib.Nifti1Image(values, affine), path))
+        write_once(file, lambda path, values=values: nib.save(nib.Nifti1Image(values, affine), path))
     return files
 
 
-def mapped_by_images(points: np.ndarray, moved: list[Path]) -> np.ndarray:
-    """Where fixed points (N, 3) go, from the moved coordinate images."""
+def map_by_images(points: np.ndarray, moved: list[Path]) -> np.ndarray:
+    """Map fixed points (N, 3) by the moved coordinate images."""
     image = nib.Nifti1Image.from_filename(moved[0])
     index = np.linalg.solve(image.affine[:3, :3], (points - image.affine[:3, 3]).T)
     values = (np.asarray(nib.Nifti1Image.from_filename(one).dataobj, dtype=np.float32) for one in moved)
     return np.stack([map_coordinates(one, index, order=1, mode="nearest") for one in values], 1)
 
 
-def mapped_by_file(points: np.ndarray, transform: Path) -> np.ndarray:
-    """Where fixed points (N, 3) go, by ITK."""
+def map_by_file(points: np.ndarray, transform: Path) -> np.ndarray:
+    """Map fixed points (N, 3) by ITK."""
     found = sitk.ReadTransform(str(transform))
-    return np.array([found.TransformPoint((point * FLIP).tolist()) for point in points]) * FLIP
+    return np.array([found.TransformPoint((point * LPS_TO_RAS).tolist()) for point in points]) * LPS_TO_RAS
 
 
 def measure(method: str, case: Case, given: argparse.Namespace) -> Score:
@@ -93,25 +94,25 @@ def measure(method: str, case: Case, given: argparse.Namespace) -> Score:
         else:
             script = Path(__file__).parent / "peers" / PEERS[method]
             arguments = [given.peer_python, str(script), "--fixed", str(case.fixed), "--moving", str(case.moving)]
-            arguments += further_arguments(method, given.ours)
+            arguments += peer_options(method, given.ours)
             if case.points:
                 values = coordinate_images(case.moving, folder)
                 arguments += ["--values", *map(str, values), "--values-out", *map(str, moved)]
             arguments += ["--labels", str(case.moving_labels), "--out", str(labels)] if case.moving_labels else []
-        ended = measured_process(arguments, given.threads, folder / "log.txt")
+        ended = run_measured(arguments, given.threads, folder / "log.txt")
         if ended.code != 0:
             raise PeerFailed(f"{method} on {case.name}: {(folder / 'log.txt').read_text(errors='replace')[-1500:]}")
         errors = None
         if case.points:
             fixed, truth = read_points(case.points)
             ours = method.startswith(OURS)
-            there = mapped_by_file(fixed, folder / "out" / "forward.h5") if ours else mapped_by_images(fixed, moved)
+            there = map_by_file(fixed, folder / "out" / "forward.h5") if ours else map_by_images(fixed, moved)
             errors = np.linalg.norm(there - truth, axis=1)
-        return scored(method, case, labels, errors, ended)
+        return make_score(method, case, labels, errors, ended)
 
 
-def scored(method: str, case: Case, labels: Path, errors: np.ndarray | None, ended: Ended) -> Score:
-    """labels: the moved ones, looked at where the case has any. errors: (N,) mm at its points."""
+def make_score(method: str, case: Case, labels: Path, errors: np.ndarray | None, ended: ProcessResult) -> Score:
+    """Return the score of a case. labels: moved labels, if the case has any. errors: (N,) mm at its points."""
     dice = None
     if case.fixed_labels and case.moving_labels:
         dice = mean(dice_by_structure(labels, case.fixed_labels, case.moving_labels).values())
@@ -119,8 +120,8 @@ def scored(method: str, case: Case, labels: Path, errors: np.ndarray | None, end
     return Score(method, case.name, case.kind, dice, *tre, ended.seconds, ended.cpu_seconds, ended.peak_mb)
 
 
-def at_start(case: Case) -> Score:
-    """The case before any registration."""
+def score_headers(case: Case) -> Score:
+    """Return the score before registration."""
     dice = tre = tre_90 = None
     if case.fixed_labels and case.moving_labels:
         images = sitk.ReadImage(str(case.moving_labels)), sitk.ReadImage(str(case.fixed_labels))
@@ -132,11 +133,12 @@ def at_start(case: Case) -> Score:
         fixed, truth = read_points(case.points)
         errors = np.linalg.norm(fixed - truth, axis=1)
         tre, tre_90 = float(errors.mean()), float(np.percentile(errors, 90))
-    return Score(START, case.name, case.kind, dice, tre, tre_90, 0.0, 0.0, 0.0)
+    return Score(HEADERS, case.name, case.kind, dice, tre, tre_90, 0.0, 0.0, 0.0)
 
 
-def print_tables(console: Console, scores: list[Score], each: bool) -> None:
-    """One table per kind; with `each`, one line per case as well."""
+def print_tables(console: Console, scores: list[Score], each: bool) -> list[Table]:
+    """Print and return one table per kind; with `each`, one line per case as well."""
+    tables = []
     for kind in KINDS:
         rows = [score for score in scores if score.kind == kind]
         if not rows:
@@ -151,6 +153,8 @@ def print_tables(console: Console, scores: list[Score], each: bool) -> None:
                 for score in of_method:
                     table.add_row(f"  {score.case}", "", *summary([score]))
         console.print(table)
+        tables.append(table)
+    return tables
 
 
 def summary(scores: list[Score]) -> list[str]:
@@ -172,6 +176,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", help="only these")
     parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has the peers")
     parser.add_argument("--ours", default=str(Path(sys.executable).with_name("synthreg")), help="our command")
+    add_save_option(parser)
     parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="of our command, last")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, default=Path("any-anatomy.json"), help="results, kept")
@@ -188,7 +193,7 @@ def main() -> None:
     kept = [Score(**row) for row in json.loads(given.json.read_text())] if given.json.exists() else []
     scores = {(score.method, score.case): score for score in kept}
     for case in cases:
-        scores[START, case.name] = at_start(case)
+        scores[HEADERS, case.name] = score_headers(case)
         for method in given.methods:
             if (method, case.name) in scores and not method.startswith(OURS) and not given.fresh:
                 continue
@@ -204,8 +209,9 @@ def main() -> None:
             os.replace(given.json.with_name(f"{given.json.name}.partial"), given.json)
             console.print(f"{case.name} {method}: {' '.join(summary([scores[method, case.name]]))}", markup=False)
     names = {case.name for case in cases}
-    wanted = {START, *given.methods}
-    print_tables(console, [s for s in scores.values() if s.case in names and s.method in wanted], given.each)
+    wanted = {HEADERS, *given.methods}
+    shown = [score for score in scores.values() if score.case in names and score.method in wanted]
+    save_rich_tables(given, "Registration beyond the brain", print_tables(console, shown, given.each))
 
 
 if __name__ == "__main__":

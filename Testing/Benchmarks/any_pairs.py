@@ -5,7 +5,7 @@ Kinds
 thorax
     One chest CT and the same, breathing by a known field; 120 landmark pairs, both directions.
 T1-CT
-    CT template as it is, T1 template moved in a known way (`KNOWN`): turned, stretched, bent. Within the skull both
+    CT template as it is, T1 template moved in a known way (`KNOWN`): rotated, scaled, deformed. Within the skull both
     templates agree to 1 or 2 mm, which no method can go below (at the skin they differ by 4). Points: every 12 mm
     within the skull.
 abdomen
@@ -31,19 +31,19 @@ from scipy.spatial.transform import Rotation
 
 KINDS = ("thorax", "T1-CT", "abdomen", "prostate")
 KNOWN = {
-    # degrees about R, A, S; shift in mm; stretch; largest bend in mm
+    # degrees about R, A, S; translation in mm; scaling; largest displacement in mm
     "turned": ((8, -10, 14), (12, -9, 15), 1.0, 0.0),
     "stretched": ((-6, 4, -9), (-10, 14, 6), 1.08, 0.0),
     "bent": ((5, 6, -8), (6, 8, -12), 0.95, 9.0),
 }
-FLIP = np.array([-1.0, -1.0, 1.0])
+LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 """LPS to RAS and back."""
 
 
 @dataclass(frozen=True)
 class Case:
     """One registration: files only. points: CSV of fixed and moving points in RAS mm (fx, fy, fz, mx, my, mz);
-    preset: what a user would tell synthreg that the images are."""
+    preset: anatomy given to synthreg."""
 
     name: str
     kind: str
@@ -55,8 +55,8 @@ class Case:
     points: Path | None = None
 
 
-def whole(path: Path, write: Callable[[Path], None]) -> Path:
-    """`path`, written once: under another name first."""
+def write_once(path: Path, write: Callable[[Path], None]) -> Path:
+    """Return `path`; write it, atomically, if it does not exist."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"partial_{path.name}")
@@ -78,20 +78,20 @@ def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def thorax_cases(data: Path, derived: Path) -> list[Case]:
     folder = data / "c_thorax_LIDC0314_synthmotion_2p5mm"
-    fixed, moving = (points * FLIP for points in read_points(folder / "landmarks_LPS_fixed_moving.csv"))
+    fixed, moving = (points * LPS_TO_RAS for points in read_points(folder / "landmarks_LPS_fixed_moving.csv"))
     breathing, real = folder / "fixed_synthmotion.nii.gz", folder / "moving_real.nii.gz"
-    forth = whole(derived / "thorax_forth.csv", lambda path: write_points(fixed, moving, path))
-    back = whole(derived / "thorax_back.csv", lambda path: write_points(moving, fixed, path))
+    forth = write_once(derived / "thorax_forth.csv", lambda path: write_points(fixed, moving, path))
+    back = write_once(derived / "thorax_back.csv", lambda path: write_points(moving, fixed, path))
     return [
         Case("thorax", "thorax", breathing, real, "ct", points=forth),
         Case("thorax_reversed", "thorax", real, breathing, "ct", points=back),
     ]
 
 
-def moved_in_a_known_way(image: Path, name: str) -> tuple[nib.Nifti1Image, Callable[[np.ndarray], np.ndarray]]:
-    """The image moved as `KNOWN` says, on its own grid, and the map of its points to those of the original (RAS mm).
+def apply_known_transform(image: Path, name: str) -> tuple[nib.Nifti1Image, Callable[[np.ndarray], np.ndarray]]:
+    """Return the image, transformed as in `KNOWN`, on its own grid, and the map of its points to the original, RAS mm.
 
-    x -> R s (x - c) + c + t + b(x - c): b a smooth random field, drawn from the name's own seed.
+    x -> R s (x - c) + c + t + b(x - c): b a smooth random field, seeded by the name.
     """
     angles, shift, stretch, bend = KNOWN[name]
     source = nib.Nifti1Image.from_filename(image)
@@ -114,8 +114,8 @@ def moved_in_a_known_way(image: Path, name: str) -> tuple[nib.Nifti1Image, Calla
     return nib.Nifti1Image(moved, affine), to_original
 
 
-def intracranial(ct: nib.Nifti1Image) -> Callable[[np.ndarray], np.ndarray]:
-    """Which of the points (N, 3), RAS mm, lie in the largest piece of soft tissue that bone encloses."""
+def intracranial_region(ct: nib.Nifti1Image) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function: which points (N, 3), RAS mm, lie in the largest soft-tissue component inside the skull."""
     hounsfield = gaussian_filter(np.asarray(ct.dataobj, dtype=np.float32), 0.5)
     pieces, _ = label(binary_erosion((hounsfield > -20) & (hounsfield < 90), iterations=3))
     sizes = np.bincount(pieces.ravel())
@@ -129,18 +129,18 @@ def intracranial(ct: nib.Nifti1Image) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def known_cases(data: Path, derived: Path) -> list[Case]:
-    """Fixed: the moved T1. A point of it belongs where the map to the original T1, and so to the CT, says."""
+    """Return cases with the transformed T1 as fixed image. The map to the original T1, and so to the CT, is known."""
     t1, ct = data / "b_MR_CT" / "sct1_unsmooth_96.nii.gz", data / "b_MR_CT" / "scct_unsmooth_96.nii.gz"
-    inside_skull = intracranial(nib.Nifti1Image.from_filename(ct))
+    inside_skull = intracranial_region(nib.Nifti1Image.from_filename(ct))
     cases = []
     for name in KNOWN:
-        image, to_original = moved_in_a_known_way(t1, name)
+        image, to_original = apply_known_transform(t1, name)
         step = np.maximum(np.round(12 / np.array(image.header.get_zooms()[:3])), 1).astype(int)
         index = np.indices(image.shape)[:, :: step[0], :: step[1], :: step[2]].reshape(3, -1).T
         points = index @ image.affine[:3, :3].T + image.affine[:3, 3]
         points = points[inside_skull(to_original(points))]
-        fixed = whole(derived / f"T1_{name}.nii.gz", lambda path, image=image: nib.save(image, path))
-        truth = whole(
+        fixed = write_once(derived / f"T1_{name}.nii.gz", lambda path, image=image: nib.save(image, path))
+        truth = write_once(
             derived / f"T1_{name}.csv",
             lambda path, points=points, to_original=to_original: write_points(points, to_original(points), path),
         )
@@ -158,8 +158,10 @@ def abdomen_cases(data: Path, derived: Path) -> list[Case]:
         return lambda path: nib.save(nib.Nifti1Image(mask, image.affine), path)
 
     native, portal = folder / "native_TSexample_3mm.nii.gz", folder / "portal_CHAOS_set3.nii.gz"
-    native_liver = whole(derived / "native_liver.nii.gz", liver(folder / "native_TSexample_3mm_tslabels.nii.gz", 5))
-    portal_liver = whole(derived / "portal_liver.nii.gz", liver(folder / "portal_CHAOS_set3_liver.nii.gz", 1))
+    native_liver = write_once(
+        derived / "native_liver.nii.gz", liver(folder / "native_TSexample_3mm_tslabels.nii.gz", 5)
+    )
+    portal_liver = write_once(derived / "portal_liver.nii.gz", liver(folder / "portal_CHAOS_set3_liver.nii.gz", 1))
     return [
         Case("portal_to_native", "abdomen", native, portal, "ct", native_liver, portal_liver),
         Case("native_to_portal", "abdomen", portal, native, "ct", portal_liver, native_liver),
@@ -179,12 +181,12 @@ def prostate_cases(data: Path, derived: Path, numbers: Sequence[int] = tuple(ran
         glands, centers = {}, {}
         for side, image in marks.items():
             gland = nib.Nifti1Image(labels[side][..., 0].astype(np.int16), image.affine)
-            glands[side] = whole(derived / f"{side}_gland_{name}", lambda path, gland=gland: nib.save(gland, path))
+            glands[side] = write_once(derived / f"{side}_gland_{name}", lambda path, gland=gland: nib.save(gland, path))
             index = np.array([np.argwhere(labels[side][..., channel]).mean(0) for channel in shown]).reshape(-1, 3)
             centers[side] = index @ image.affine[:3, :3].T + image.affine[:3, 3]
         points = None
         if shown:
-            points = whole(
+            points = write_once(
                 derived / f"prostate{number}.csv",
                 lambda path, centers=centers: write_points(centers["us"], centers["mr"], path),
             )
@@ -194,7 +196,7 @@ def prostate_cases(data: Path, derived: Path, numbers: Sequence[int] = tuple(ran
 
 
 def any_cases(derived: Path) -> list[Case]:
-    """All cases; `derived` receives what has to be made of the shared volumes."""
+    """All cases; `derived` receives derived files."""
     data = shared_folder() / "data"
     makers = (thorax_cases, known_cases, abdomen_cases, prostate_cases)
     return [case for make in makers for case in make(data, derived)]

@@ -18,24 +18,27 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from SlicerSynthReg.methods.mfm.hounsfield import scaled
-from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel
-from SlicerSynthReg.methods.mfm.solution import Solution
-from SlicerSynthReg.nets.slicewise import NETWORKS
-from SlicerSynthReg.nets.time_resnet import TimeResNet, TimeResNetConfig
-from SlicerSynthReg.synth.ct.organs import ORGANS
-from SlicerSynthReg.synth.ct.phantom import PhantomConfig
-from SlicerSynthReg.train.contrast import best_of, translated_pair
-from SlicerSynthReg.train.ct_pairs import PhantomSlices, SlicePair, draw_batch, pair_folders, read_pair
-from SlicerSynthReg.train.loop import LoopConfig, train
+from SlicerSynthReg.contrast.config import SolverConfig
+from SlicerSynthReg.contrast.mfm import ContrastConfig, ContrastModel
+from SlicerSynthReg.contrast.slice_network import normalise_hu
+from SlicerSynthReg.metrics.overlap import dice
+from SlicerSynthReg.networks.slice_networks import SLICE_NETWORKS
+from SlicerSynthReg.networks.time_resnet import TimeResNet, TimeResNetConfig
+from SlicerSynthReg.synthesis.ct.organs import ORGANS
+from SlicerSynthReg.synthesis.ct.phantom import PhantomConfig
+from SlicerSynthReg.training.contrast import convert_pair
+from SlicerSynthReg.training.contrast_command import load_best_contrast
+from SlicerSynthReg.training.ct_pairs import PhantomSlices, SlicePair, draw_batch, pair_folders, read_pair
+from SlicerSynthReg.training.loop import LoopConfig, train
 from SlicerSynthReg.weights.registry import read_card
 
 SEED = 3_000_000
-NET = TimeResNetConfig(widths=(16, 32, 64, 96), down=(1, 1, 1, 2), middle="none", time=16)
+NET = TimeResNetConfig(widths=(16, 32, 64, 96), encoder_blocks=(1, 1, 1, 2), bottleneck="none", time_channels=16)
 
 
 class AortaTask:
-    """A train.loop.Task. images: what is trained on, with the aorta of each; unseen: natives for validation."""
+    """A training task (training.loop.TrainingTask). images: what is trained on, with the aorta of each; unseen: natives
+    for validation."""
 
     def __init__(self, images: Sequence[SlicePair], unseen: Sequence[SlicePair]) -> None:
         torch.manual_seed(0)
@@ -44,23 +47,21 @@ class AortaTask:
 
     def loss(self, step: int) -> dict[str, torch.Tensor]:
         batch = draw_batch(self.images, 6, 128, 0, torch.Generator().manual_seed(step))
-        logits = self.model(scaled(batch.native), torch.zeros(6))
+        logits = self.model(normalise_hu(batch.native), torch.zeros(6))
         truth = (batch.contrast > 0).float()
         p = torch.sigmoid(logits)
         overlap = (2 * (p * truth).sum() + 1) / (p.sum() + truth.sum() + 1)
         return {"loss": F.binary_cross_entropy_with_logits(logits, truth) + 1 - overlap}
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        return {"score": sum(dice(model, one) for one in self.unseen) / len(self.unseen)}
+        return {"score": sum(aorta_dice(model, one) for one in self.unseen) / len(self.unseen)}
 
 
-def dice(model: nn.Module, patient: SlicePair) -> float:
+def aorta_dice(model: nn.Module, patient: SlicePair) -> float:
     """Of the aorta in the native of a patient, over all slices; 1 where there is none and none was found."""
-    slices = scaled(patient.native.float())[:, None].split(8)
+    slices = normalise_hu(patient.native.float())[:, None].split(8)
     found = torch.cat([model(part, torch.zeros(len(part)))[:, 0] > 0 for part in slices])
-    truth = patient.contrast > 0
-    total = int(found.sum() + truth.sum())
-    return 2 * int((found & truth).sum()) / total if total else 1.0
+    return dice(found, patient.contrast > 0)
 
 
 def labelled(image: torch.Tensor, labels: torch.Tensor | None) -> SlicePair:
@@ -88,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mfm-abdomen", help="an installed model")
     parser.add_argument("--run", type=Path, help="a training instead, of --network and --neighbours")
-    parser.add_argument("--network", default="timeresnet", choices=list(NETWORKS))
+    parser.add_argument("--network", default="timeresnet", choices=list(SLICE_NETWORKS))
     parser.add_argument("--neighbours", type=int, default=1)
     parser.add_argument("--pairs", type=Path, help="patients with native, contrast and labels; none: phantoms")
     parser.add_argument("--patients", type=int, default=20, help="phantoms to train on, and as many to judge on")
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     if given.run:
-        model = best_of(given.run, ContrastConfig("flow", NETWORKS[given.network], given.neighbours))
+        model = load_best_contrast(given.run, ContrastConfig("flow", SLICE_NETWORKS[given.network], given.neighbours))
     else:
         model = ContrastModel.load(read_card(given.model))
     known, unseen = patients_of(given)
@@ -107,7 +108,7 @@ def main() -> None:
     sources = {
         "real": [labelled(one.native, one.labels) for one in known],
         "generated": [
-            labelled(translated_pair(model, one, "native", Solution(given.solver))[0], one.labels) for one in known
+            labelled(convert_pair(model, one, "native", SolverConfig(given.solver))[0], one.labels) for one in known
         ],
     }
     found = {}
@@ -118,7 +119,7 @@ def main() -> None:
         task.model.load_state_dict(best)
         task.model.eval()
         with torch.no_grad():
-            found[name] = sum(dice(task.model, one) for one in judged) / len(judged)
+            found[name] = sum(aorta_dice(task.model, one) for one in judged) / len(judged)
         print(f"Dice of the aorta on {len(judged)} real natives, trained on {name} natives: {found[name]:.3f}")
     share = found["generated"] / max(found["real"], 1e-9)
     print(f"generated / real: {share:.3f} (the paper: 0.926 / 0.966 = 0.959)")

@@ -1,9 +1,9 @@
-"""Dice and PSNR of tasks given by examples against the number of examples, beside a U-Net trained on the same ones.
+"""Dice and PSNR of in-context tasks against the support size, beside a U-Net trained on the same examples.
 
-The paper's figure 4 and table 4 at our scale. Targets are people that no model was trained on (the last label maps);
-examples are others. The U-Net is the network's own target path with nothing from examples, which is the paper's
-baseline: constant width, one residual unit a level. The same questions are asked with ever more examples; few of
-them are repeated for the network, slightly moved, as `synthreg context` does.
+The paper's figure 4 and table 4 at smaller scale. Targets are subjects that no model was trained on (the last label
+maps); examples are others. The U-Net is the network's target path without support set, as the paper's baseline:
+constant width, one residual unit per level. The same episodes are predicted with growing support sets; small ones are
+filled up with jittered copies, as by `synthreg in-context`.
 """
 
 from __future__ import annotations
@@ -16,31 +16,38 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from results import add_save_option, save_table
 
-from SlicerSynthReg.losses.examples import question_loss
-from SlicerSynthReg.methods.neuralizer.examples import answer_volume
-from SlicerSynthReg.methods.neuralizer.model import Encoded, Neuralizer, NeuralizerConfig
-from SlicerSynthReg.methods.neuralizer.readout import ReadoutConfig
-from SlicerSynthReg.methods.neuralizer.slices import AskConfig, Example, bootstrapped
-from SlicerSynthReg.synth.question import QuestionConfig, Source
-from SlicerSynthReg.synth.slices import SliceConfig
-from SlicerSynthReg.synth.tasks import TASKS, Question
-from SlicerSynthReg.synth.tissues import ANATOMY, RIGHT_TO_LEFT
-from SlicerSynthReg.train.context import score
-from SlicerSynthReg.train.labelmaps import load_label_maps
-from SlicerSynthReg.train.neuralizer import MARGIN, config_of
+from SlicerSynthReg.in_context.inference import predict_volume
+from SlicerSynthReg.in_context.neuralizer import Neuralizer, NeuralizerConfig, SupportEncoding
+from SlicerSynthReg.in_context.ridge_head import RidgeHeadConfig
+from SlicerSynthReg.in_context.slices import Example, InferenceConfig, fill_support
+from SlicerSynthReg.losses.in_context import episode_loss
+from SlicerSynthReg.synthesis.episode import EpisodeConfig, EpisodeSource
+from SlicerSynthReg.synthesis.in_context_tasks import TASKS, Episode
+from SlicerSynthReg.synthesis.slices import SliceConfig
+from SlicerSynthReg.synthesis.tissues import RIGHT_TO_LEFT, STRUCTURES
+from SlicerSynthReg.training.in_context import score
+from SlicerSynthReg.training.in_context_command import MARGIN, infer_config
+from SlicerSynthReg.training.label_maps import read_label_maps
 from SlicerSynthReg.weights.registry import read_card
 
 
-def people_of(source: Source, task: str, side: int, seed: int, examples: int, targets: int, unseen: int) -> Question:
-    """One task for `targets` people of the last `unseen` maps, who come first, and `examples` others."""
+def held_out_episode(source: EpisodeSource, given: argparse.Namespace, task: str, seed: int) -> Episode:
+    """Return an episode whose first subjects are the held-out maps, followed by the largest support set."""
+    examples, held_out = max(given.sizes), given.validation_cases
     generator = torch.Generator().manual_seed(20_000_000 + seed)
-    config = QuestionConfig(SliceConfig(side=side, pixel=(1.2, 2.1)), neighbours=0.0, several=0.0, augmented=False)
-    record = source.draw(config, examples + targets, generator, task)
-    known = len(source.maps) - unseen
-    numbers = [known + n % unseen for n in range(targets)] + [n % known for n in range(examples)]
-    people = tuple(dataclasses.replace(one, person=n) for one, n in zip(record.cut.people, numbers))
-    return source.make(dataclasses.replace(record, cut=dataclasses.replace(record.cut, people=people)))
+    config = EpisodeConfig(
+        SliceConfig(size=given.slice_size, pixel_size=(1.2, 2.1)),
+        slab_probability=0.0,
+        multi_contrast_probability=0.0,
+        augment=False,
+    )
+    record = source.draw(config, examples + held_out, generator, task)
+    known = len(source.label_maps) - held_out
+    numbers = [known + n for n in range(held_out)] + [n % known for n in range(examples)]
+    subjects = tuple(dataclasses.replace(one, subject=n) for one, n in zip(record.slab.subjects, numbers))
+    return source.make(dataclasses.replace(record, slab=dataclasses.replace(record.slab, subjects=subjects)))
 
 
 class UNetBaseline(torch.nn.Module):
@@ -52,19 +59,19 @@ class UNetBaseline(torch.nn.Module):
         self.nothing = (torch.zeros(1, width, 1, 1),) * (2 * self.net.config.stages - 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.net.answer(x, Encoded(self.nothing, (x.shape[-2], x.shape[-1])))
+        return self.net.predict(x, SupportEncoding(self.nothing, (x.shape[-2], x.shape[-1])))
 
 
 def trained_baseline(x: torch.Tensor, y: torch.Tensor, mask: bool, width: int, seconds: float) -> UNetBaseline:
-    """Learned from examples (N, 3, H, W) and (N, 1, H, W), moved about, for so long by the processor's own clock."""
+    """Return a U-Net trained on examples (N, 3, H, W) and (N, 1, H, W) with jitter, for `seconds` of processor time."""
     torch.manual_seed(0)
     model = UNetBaseline(width)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     until, step = time.process_time() + torch.get_num_threads() * seconds, 0
     while time.process_time() < until:
-        moving = AskConfig(size=len(x) + 4, move_degrees=8, move_pixels=4)
-        many = bootstrapped(x, y, moving, torch.Generator().manual_seed(step))
-        loss = question_loss(model(many[0][-4:]), many[1][-4:], torch.full((4,), mask)).mean()
+        jitter = InferenceConfig(support_size=len(x) + 4, jitter_degrees=8, jitter_pixels=4)
+        many = fill_support(x, y, jitter, torch.Generator().manual_seed(step))
+        loss = episode_loss(model(many[0][-4:]), many[1][-4:], torch.full((4,), mask)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -75,27 +82,28 @@ def trained_baseline(x: torch.Tensor, y: torch.Tensor, mask: bool, width: int, s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--labels", type=Path, required=True, help="folder of whole-head label maps")
-    parser.add_argument("--unseen", type=int, default=3, help="so many, the last, were not trained on")
+    parser.add_argument("--validation-cases", type=int, default=3, help="last maps, which no model was trained on")
     parser.add_argument("--models", nargs="+", default=["neuralizer-brains"], help="names, or folders of trainings")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
-    parser.add_argument("--structures", nargs="+", default=[], choices=list(ANATOMY), help="masks are of these alone")
-    parser.add_argument("--questions", type=int, default=8, help="of each task")
-    parser.add_argument("--first", type=int, default=0, help="number of the first question")
-    parser.add_argument("--side", type=int, default=96)
+    parser.add_argument("--structures", nargs="+", default=[], choices=list(STRUCTURES), help="structures of the masks")
+    parser.add_argument("--episodes", type=int, default=8, help="per task")
+    parser.add_argument("--first", type=int, default=0, help="number of the first episode")
+    parser.add_argument("--slice-size", type=int, default=96)
     parser.add_argument("--baseline-seconds", type=float, default=20.0, help="training of each U-Net; 0: none")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, required=True, help="keeps what is measured, and goes on from it")
     parser.add_argument("--picture", type=Path, default=None, help="PNG of the curves")
+    add_save_option(parser)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    maps = load_label_maps(sorted(given.labels.glob("*.nii*")))
-    brain = torch.tensor([value in maps.anatomy or value == 24 for value in maps.values])
-    asked = {number for name in given.structures for number in ANATOMY[name]}
-    hidden = [n for n, value in enumerate(maps.values) if asked and RIGHT_TO_LEFT.get(value, value) not in asked]
-    source = Source(maps.people(0, MARGIN)[0], maps.looks, brain, hidden)
+    maps = read_label_maps(given.labels, 0)
+    brain = torch.tensor([value in maps.brain_values or value == 24 for value in maps.values])
+    kept = {number for name in given.structures for number in STRUCTURES[name]}
+    hidden = [n for n, value in enumerate(maps.values) if kept and RIGHT_TO_LEFT.get(value, value) not in kept]
+    source = EpisodeSource(maps.split(0, MARGIN)[0], maps.intensity_tables, brain, hidden)
     models = {Path(name).name: loaded(name) for name in given.models}
-    forms = {"": AskConfig(readout=ReadoutConfig()), ", as trained": AskConfig()}
+    heads = {"": InferenceConfig(ridge_head=RidgeHeadConfig()), ", trained head": InferenceConfig()}
     rows = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else []
     done = {(row["task"], row["examples"]) for row in rows}
     for task in given.tasks:
@@ -103,30 +111,35 @@ def main() -> None:
             if (task, size) in done:
                 continue
             found: dict[str, list[float]] = {}
-            for seed in range(given.first, given.first + given.questions):
-                people = people_of(source, task, given.side, seed, max(given.sizes), given.unseen, given.unseen)
-                x, y = people.x[: given.unseen], people.y[: given.unseen]
-                pairs = people.context[0, given.unseen - 1 :][:size]
+            for seed in range(given.first, given.first + given.episodes):
+                episode = held_out_episode(source, given, task, seed)
+                x, y = episode.x[: given.validation_cases], episode.y[: given.validation_cases]
+                pairs = episode.support[0, given.validation_cases - 1 :][:size]
                 known = pairs[:, :3], pairs[:, 3:]
                 examples = [Example(a[:, :, :, None], b[:, :, :, None]) for a, b in zip(*known)]
                 with torch.inference_mode():
-                    answers = {
-                        f"{name}{told}": torch.stack([answer_volume(model, one[..., None], examples, how) for one in x])
+                    predictions = {
+                        f"{name}{suffix}": torch.stack(
+                            [predict_volume(model, one[..., None], examples, how) for one in x]
+                        )
                         for name, model in models.items()
-                        for told, how in forms.items()
+                        for suffix, how in heads.items()
                     }
-                answers = {name: one[..., 0] for name, one in answers.items()}
+                predictions = {name: one[..., 0] for name, one in predictions.items()}
                 if given.baseline_seconds and seed < given.first + 3:
                     width = next(iter(models.values())).config.width
-                    unet = trained_baseline(*known, people.mask, width, given.baseline_seconds)
+                    unet = trained_baseline(*known, episode.mask, width, given.baseline_seconds)
                     with torch.inference_mode():
-                        answers["U-Net"] = unet(x)
-                for name, answer in answers.items():
-                    found.setdefault(name, []).extend(score(a, b, people.mask) for a, b in zip(answer, y))
+                        predictions["U-Net"] = unet(x)
+                for name, prediction in predictions.items():
+                    found.setdefault(name, []).extend(score(a, b, episode.mask) for a, b in zip(prediction, y))
             means = {name: round(sum(values) / len(values), 3) for name, values in found.items()}
             rows.append({"task": task, "measure": "Dice" if TASKS[task].mask else "PSNR dB", "examples": size, **means})
             print(rows[-1], flush=True)
             given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[row.get(key, "-") for key in columns] for row in rows]
+    save_table(given, "In-context tasks by number of examples", columns, cells)
     if given.picture:
         curves(rows).savefig(given.picture, dpi=110)
 
@@ -157,7 +170,7 @@ def loaded(name: str) -> Neuralizer:
     if not Path(name).is_dir():
         return Neuralizer.load(read_card(name))
     weights = torch.load(Path(name) / "best.pt", weights_only=True, map_location="cpu")["model"]
-    model = Neuralizer(config_of(weights))
+    model = Neuralizer(infer_config(weights))
     model.load_state_dict(weights)
     return model.eval()
 

@@ -1,10 +1,9 @@
-"""Seconds and memory of a 192 x 192 slice with 32 examples, and of whole volumes.
+"""Seconds and memory of in-context prediction: a 192 x 192 slice with 32 examples, and whole volumes.
 
-Both forms of the network: the paper's, whose examples pass through it anew for every slice, and the one-way form, whose
-examples are encoded once. Weights do not change the time, so they are drawn at random. Volumes are answered as
-`synthreg context` does at 1 mm (every other slice of an example is encoded), each size in a process of its own, of
-which the memory beyond its inputs and its answer is told.
-Processor seconds stand beside wall seconds: they remain comparable when the machine was busy.
+Both forms of the network: the paper's, whose support set passes through it for every slice, and the one-way form, whose
+support set is encoded once. Weights do not change the time and are random. Volumes are predicted as by
+`synthreg in-context` at 1 mm (every other example slice is encoded), each size in its own process, whose memory beyond
+inputs and output is printed. Processor seconds beside wall seconds remain comparable on a busy machine.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from statistics import median
 import psutil
 import torch
 
-from SlicerSynthReg.methods.neuralizer.examples import answer_volume
-from SlicerSynthReg.methods.neuralizer.model import Neuralizer, NeuralizerConfig
-from SlicerSynthReg.methods.neuralizer.readout import ReadoutConfig
-from SlicerSynthReg.methods.neuralizer.slices import AskConfig, Example
+from SlicerSynthReg.in_context.inference import predict_volume
+from SlicerSynthReg.in_context.neuralizer import Neuralizer, NeuralizerConfig
+from SlicerSynthReg.in_context.ridge_head import RidgeHeadConfig
+from SlicerSynthReg.in_context.slices import Example, InferenceConfig
 
 Seconds = tuple[float, float]
-"""Wall, and of the processor over all threads."""
+"""Wall seconds, and processor seconds over all threads."""
 
 
 def seconds(work: Callable[[], object], device: str, runs: int) -> Seconds:
-    """Medians after one that is not counted; of that one, where there are no further `runs`."""
+    """Return medians after a warm-up run; those of the warm-up if `runs` is 0."""
     wall, cpu = [], []
     for _ in range(runs + 1):
         started, used = time.perf_counter(), time.process_time()
@@ -41,22 +40,23 @@ def seconds(work: Callable[[], object], device: str, runs: int) -> Seconds:
     return median(wall[1:] or wall), median(cpu[1:] or cpu)
 
 
-def told(found: Seconds) -> str:
+def format_seconds(found: Seconds) -> str:
     return f"{found[0]:.3f} s (processor {found[1]:.3f})"
 
 
 def a_slice(given: argparse.Namespace, width: int) -> str:
     x = torch.rand(1, 3, given.side, given.side, device=given.device)
-    context = torch.rand(1, given.examples, 4, given.side, given.side, device=given.device)
+    support = torch.rand(1, given.examples, 4, given.side, given.side, device=given.device)
     paper, one_way = (network(width, form, given.device) for form in (False, True))
     with torch.inference_mode():
-        whole = seconds(lambda: paper(x, context), given.device, given.runs)
-        encoding = seconds(lambda: one_way.encode(context, at_once=4), given.device, given.runs)
-        encoded = one_way.encode(context, at_once=4)
-        answering = seconds(lambda: one_way.answer(x, encoded), given.device, given.runs)
+        whole = seconds(lambda: paper(x, support), given.device, given.runs)
+        encoding = seconds(lambda: one_way.encode(support, chunk_size=4), given.device, given.runs)
+        encoding_result = one_way.encode(support, chunk_size=4)
+        predicting = seconds(lambda: one_way.predict(x, encoding_result), given.device, given.runs)
     return (
-        f"width {width}, {given.side} x {given.side}, {given.examples} examples: the paper's form {told(whole)} a "
-        f"slice; one-way {told(encoding)} to encode, then {told(answering)} a slice"
+        f"width {width}, {given.side} x {given.side}, {given.examples} examples: the paper's form "
+        f"{format_seconds(whole)} per slice; one-way {format_seconds(encoding)} to encode, then "
+        f"{format_seconds(predicting)} per slice"
     )
 
 
@@ -67,11 +67,11 @@ def a_volume(given: argparse.Namespace, width: int, slices: int, sending: object
     shape = (1, given.side, given.side, slices)
     examples = [Example(torch.rand(shape), torch.ones(shape)) for _ in range(given.volume_examples)]
     x = torch.rand(shape)
-    config = AskConfig(spread=1, apart=2, readout=ReadoutConfig())
+    config = InferenceConfig(support_slices=1, slice_step=2, ridge_head=RidgeHeadConfig())
     process = psutil.Process()
     with torch.inference_mode():
         before = process.memory_info().rss
-        found = seconds(lambda: answer_volume(model, x, examples, config), given.device, 0)
+        found = seconds(lambda: predict_volume(model, x, examples, config), given.device, 0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     sending.send((found, (peak - before - 4 * x.numel()) / 1e6))  # type: ignore[attr-defined]
 
@@ -106,7 +106,7 @@ def main() -> None:
         child.join()
         print(
             f"width {width}, one-way: a volume of {slices} slices with {given.volume_examples} example volumes "
-            f"{told(found)}, {beyond:.0f} MB beyond its inputs and its answer",
+            f"{format_seconds(found)}, {beyond:.0f} MB beyond inputs and output",
             flush=True,
         )
 

@@ -23,20 +23,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from SlicerSynthReg.evaluate.ct import SliceScores, slice_scores
-from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel
-from SlicerSynthReg.methods.mfm.slices import SliceNetwork
-from SlicerSynthReg.methods.mfm.solution import Solution
-from SlicerSynthReg.methods.mfm.translate import TranslateConfig, translate
-from SlicerSynthReg.nets.slicewise import NETWORKS
-from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.synth.ct.enhance import EnhanceConfig, draw_enhancement, enhance
-from SlicerSynthReg.synth.ct.phantom import PhantomConfig
-from SlicerSynthReg.tasks.machine import peak_memory_mb
-from SlicerSynthReg.train.contrast import best_of, translated_pair
-from SlicerSynthReg.train.ct_pairs import PhantomSlices, SlicePair, sliced
-from SlicerSynthReg.volume.read import read_volume
-from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.contrast.config import SolverConfig
+from SlicerSynthReg.contrast.mfm import ContrastConfig, ContrastModel
+from SlicerSynthReg.contrast.pipeline import ConversionConfig, convert
+from SlicerSynthReg.contrast.slice_network import SliceNetwork
+from SlicerSynthReg.io.image import Image
+from SlicerSynthReg.io.read import read_image
+from SlicerSynthReg.metrics.ct_translation import SliceScores, slice_scores
+from SlicerSynthReg.networks.slice_networks import SLICE_NETWORKS
+from SlicerSynthReg.runtime import peak_memory_mb
+from SlicerSynthReg.spatial.grid import Grid
+from SlicerSynthReg.synthesis.ct.phantom import PhantomConfig
+from SlicerSynthReg.synthesis.ct.pseudo_contrast import PseudoContrastConfig, add_pseudo_contrast, draw_pseudo_contrast
+from SlicerSynthReg.training.contrast import convert_pair
+from SlicerSynthReg.training.contrast_command import load_best_contrast
+from SlicerSynthReg.training.ct_pairs import PhantomSlices, SlicePair, axial_slice_pair
 
 TEST_SEED = 2_000_000
 """Phantoms from this number on: neither trained on nor validated on."""
@@ -50,21 +51,21 @@ NAMES = {"heun": "RK2", "rk3": "RK3", "rk4": "RK4", "midpoint": "Mid Point"}
 
 @dataclass(frozen=True)
 class Row:
-    """Means over patients of one split. seconds: of a slice. evaluations: calls of the network for a slice."""
+    """Means over patients of one split. seconds: of a slice. nfe: network evaluations per slice."""
 
     scores: SliceScores
     seconds: float
-    evaluations: int
+    nfe: int
 
 
-def measured(model: ContrastModel, patients: Sequence[SlicePair], to: str, solution: Solution) -> Row:
+def measured(model: ContrastModel, patients: Sequence[SlicePair], target_phase: str, solver: SolverConfig) -> Row:
     found, seconds, slices, evaluations = [], 0.0, 0, 0
     for pair in patients:
         begun = time.perf_counter()
-        image, evaluations = translated_pair(model, pair, to, solution)
+        image, evaluations = convert_pair(model, pair, target_phase, solver)
         seconds += time.perf_counter() - begun
         slices += len(image)
-        found.append(slice_scores((pair.native if to == "native" else pair.contrast).float(), image))
+        found.append(slice_scores((pair.native if target_phase == "native" else pair.contrast).float(), image))
     return Row(mean_scores(found), seconds / slices, evaluations)
 
 
@@ -74,7 +75,7 @@ def mean_scores(found: Iterable[SliceScores]) -> SliceScores:
 
 
 def untouched(patients: Sequence[SlicePair]) -> SliceScores:
-    """What the scan itself scores when it is taken for the other kind."""
+    """Return the scores of the unconverted scan."""
     return mean_scores(slice_scores(pair.native.float(), pair.contrast.float()) for pair in patients)
 
 
@@ -84,9 +85,9 @@ def splits(given: argparse.Namespace) -> dict[str, list[SlicePair]]:
     )
     found = {"phantoms": [phantoms.make(TEST_SEED + n) for n in range(given.phantoms)]}
     if given.native:
-        volume, labels = read_volume(given.native), read_volume(given.labels, "labels")
-        record = draw_enhancement(EnhanceConfig(), torch.Generator().manual_seed(TEST_SEED))
-        pair = sliced(enhance(volume.data[0], labels.data[0], volume.grid, record))
+        volume, labels = read_image(given.native), read_image(given.labels, "labels")
+        record = draw_pseudo_contrast(PseudoContrastConfig(), torch.Generator().manual_seed(TEST_SEED))
+        pair = axial_slice_pair(add_pseudo_contrast(volume.data[0], labels.data[0], volume.grid, record))
         middle = len(pair.native) // 2
         part = slice(max(0, middle - given.slices), middle + given.slices)
         found["pseudo-contrast"] = [SlicePair(pair.native[part], pair.contrast[part])]
@@ -117,17 +118,17 @@ def measures(splits: Iterable[str]) -> list[str]:
 def networks(given: argparse.Namespace) -> None:
     patients = splits(given)
     runs = sorted(path for path in given.runs.iterdir() if (path / "best.pt").exists())
-    for to in ("native", "contrast"):
-        print(f"\n### To {to}, one Euler step ({given.ddpm_steps} steps of DDPM)\n")
+    for target_phase in ("native", "arterial"):
+        print(f"\n### To {target_phase}, one Euler step ({given.ddpm_steps} steps of DDPM)\n")
         head("method-network", *measures(patients), "s a slice", "M parameters", "steps trained")
-        line("scan untouched", *all_cells(untouched(one) for one in patients.values()), 0, 0, 0)
+        line("input unchanged", *all_cells(untouched(one) for one in patients.values()), 0, 0, 0)
         for run in runs:
-            way, _, network = run.name.partition("-")
-            if network not in NETWORKS or (way != "flow" and to != "native"):
+            method, _, network = run.name.partition("-")
+            if network not in SLICE_NETWORKS or (method != "flow" and target_phase != "native"):
                 continue
-            model = best_of(run, ContrastConfig(way, NETWORKS[network], given.neighbours))
-            solution = Solution("euler", given.ddpm_steps if way == "ddpm" else 1)
-            rows = [measured(model, one, to, solution) for one in patients.values()]
+            model = load_best_contrast(run, ContrastConfig(method, SLICE_NETWORKS[network], given.neighbours))
+            solver = SolverConfig("euler", given.ddpm_steps if method == "ddpm" else 1)
+            rows = [measured(model, one, target_phase, solver) for one in patients.values()]
             size = sum(p.numel() for p in model.parameters()) / 1e6
             steps = torch.load(run / "best.pt", weights_only=True)["step"]
             scores = all_cells(row.scores for row in rows)
@@ -136,26 +137,26 @@ def networks(given: argparse.Namespace) -> None:
 
 def solvers(given: argparse.Namespace) -> None:
     patients = splits(given)
-    model = best_of(given.run, ContrastConfig("flow", NETWORKS[given.network], given.neighbours))
-    for to in ("native", "contrast"):
-        print(f"\n### Solvers, to {to}\n")
-        head("solver (steps)", *measures(patients), "s a slice", "complexity")
+    model = load_best_contrast(given.run, ContrastConfig("flow", SLICE_NETWORKS[given.network], given.neighbours))
+    for target_phase in ("native", "arterial"):
+        print(f"\n### Solvers, to {target_phase}\n")
+        head("solver (steps)", *measures(patients), "s a slice", "NFE")
         for solver, steps in SOLVERS:
-            rows = [measured(model, one, to, Solution(solver, steps)) for one in patients.values()]
+            rows = [measured(model, one, target_phase, SolverConfig(solver, steps)) for one in patients.values()]
             name = f"{NAMES.get(solver, solver.capitalize())} ({steps})"
-            line(name, *all_cells(row.scores for row in rows), f"{rows[0].seconds:.3f}", rows[0].evaluations)
+            line(name, *all_cells(row.scores for row in rows), f"{rows[0].seconds:.3f}", rows[0].nfe)
 
 
 def axial(given: argparse.Namespace) -> None:
     """Stripes in sagittal and coronal views: the error of the difference between neighbouring slices."""
     patients = splits(given)
-    head("model", "to", "patients", "MAE", "slice-to-slice error, HU")
+    head("model", "target phase", "patients", "MAE", "slice-to-slice error, HU")
     for name, run, neighbours in (("2.5-D", given.run, given.neighbours), ("plain 2-D", given.plain, 0)):
-        model = best_of(run, ContrastConfig("flow", NETWORKS[given.network], neighbours))
-        for to in ("native", "contrast"):
+        model = load_best_contrast(run, ContrastConfig("flow", SLICE_NETWORKS[given.network], neighbours))
+        for target_phase in ("native", "arterial"):
             for split, one in patients.items():
-                row = measured(model, one, to, Solution()).scores
-                line(name, to, split, f"{row.mae_hu:.3f}", f"{row.through_hu:.3f}")
+                row = measured(model, one, target_phase, SolverConfig()).scores
+                line(name, target_phase, split, f"{row.mae_hu:.3f}", f"{row.through_plane_hu:.3f}")
 
 
 def throughput(given: argparse.Namespace) -> None:
@@ -164,7 +165,7 @@ def throughput(given: argparse.Namespace) -> None:
     head("network", "side", "neighbours", "ms a slice and evaluation", "peak MB", "bf16 error, HU: mean", "largest")
     for name in given.networks:
         torch.manual_seed(0)
-        model = ContrastModel(ContrastConfig("flow", NETWORKS[name], given.neighbours)).eval()
+        model = ContrastModel(ContrastConfig("flow", SLICE_NETWORKS[name], given.neighbours)).eval()
         model.to(device, memory_format=torch.channels_last)
         x = torch.rand(given.slices, given.side, given.side, device=device) - 0.5
         whole, half = (SliceNetwork(model.net, given.neighbours, given.batch, half=one) for one in (False, True))
@@ -182,13 +183,13 @@ def whole(given: argparse.Namespace) -> None:
     i, j, _ = given.shape
     hu[i // 12 : -i // 12, j // 6 : -j // 6] = 50.0
     grid = Grid(given.shape, np.diag([*given.spacing_mm, 1.0]))
-    model = ContrastModel(ContrastConfig("flow", NETWORKS[given.network], given.neighbours)).eval()
+    model = ContrastModel(ContrastConfig("flow", SLICE_NETWORKS[given.network], given.neighbours)).eval()
     model.to(given.device, memory_format=torch.channels_last)
     head("volume", "network", "pixels it sees", "solver", "cycle map", "seconds", "processor seconds", "peak MB")
     for solver, cycle in (("euler", False), ("heun", False), ("heun", True)):
-        config = TranslateConfig("native", Solution(solver), given.pixel_mm, cycle, half=given.device == "cuda")
+        config = ConversionConfig("native", SolverConfig(solver), given.pixel_mm, cycle, half=given.device == "cuda")
         begun, cpu = time.perf_counter(), time.process_time()
-        found = translate(model, Volume(hu[None], grid), config)
+        found = convert(model, Image(hu[None], grid), config)
         seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
         shape, pixels = (" x ".join(map(str, one)) for one in (given.shape, found.pixels))
         line(shape, given.network, pixels, solver, cycle, f"{seconds:.1f}", f"{cpu:.1f}", f"{peak_memory_mb():.0f}")
@@ -215,14 +216,14 @@ def main() -> None:
         one.add_argument("--neighbours", type=int, default=0 if table is networks else 1)
         one.add_argument("--slices", type=int, default=8, help="of each patient")
         if table is whole:
-            one.add_argument("--network", default="timeresnet", choices=list(NETWORKS))
+            one.add_argument("--network", default="timeresnet", choices=list(SLICE_NETWORKS))
             one.add_argument("--shape", type=int, nargs=3, default=(512, 512, 200))
             one.add_argument("--spacing-mm", type=float, nargs=3, default=(0.75, 0.75, 2.0))
             one.add_argument("--pixel-mm", type=float, default=1.5, help="of the model")
             one.add_argument("--device", default="cpu")
             continue
         if table is throughput:
-            one.add_argument("--networks", nargs="+", default=["timeresnet"], choices=list(NETWORKS))
+            one.add_argument("--networks", nargs="+", default=["timeresnet"], choices=list(SLICE_NETWORKS))
             one.add_argument("--side", type=int, default=512)
             one.add_argument("--batch", type=int, default=4)
             one.add_argument("--device", default="cpu")
@@ -236,7 +237,7 @@ def main() -> None:
             one.add_argument("--ddpm-steps", type=int, default=1000)
         else:
             one.add_argument("--run", type=Path, required=True)
-            one.add_argument("--network", default="timeresnet", choices=list(NETWORKS))
+            one.add_argument("--network", default="timeresnet", choices=list(SLICE_NETWORKS))
         if table is axial:
             one.add_argument("--plain", type=Path, required=True, help="training with --neighbours 0")
     given = parser.parse_args()

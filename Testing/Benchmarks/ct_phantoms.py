@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from rich import print as show
 
-from SlicerSynthReg.evaluate.aorta import find_aorta
-from SlicerSynthReg.evaluate.ct_check import phase_of
-from SlicerSynthReg.synth.ct.organs import ORGANS
-from SlicerSynthReg.synth.ct.pair import CTPair
-from SlicerSynthReg.synth.ct.phantom import PhantomConfig, draw_phantom, make_phantom
-from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.io.image import Image
+from SlicerSynthReg.metrics.aorta import detect_aorta
+from SlicerSynthReg.metrics.ct_check import classify_phase
+from SlicerSynthReg.synthesis.ct.organs import ORGANS
+from SlicerSynthReg.synthesis.ct.phantom import CTPair, PhantomConfig, draw_phantom, make_phantom
 
 
 def true_line(pair: CTPair) -> np.ndarray:
@@ -46,12 +45,12 @@ def main() -> None:
         seconds.append(time.process_time() - begin)
         line = true_line(pair)
         for phase in found:
-            aorta = find_aorta(Volume(getattr(pair, phase)[None], pair.grid))
-            if aorta is None or not aorta.clear:
+            aorta = detect_aorta(Image(getattr(pair, phase)[None], pair.grid))
+            if aorta is None or not aorta.reliable:
                 found[phase].append((False, False, float("nan")))
                 continue
-            away = np.linalg.norm(line[:, None] - aorta.line_mm[None], axis=2).min(0)
-            found[phase].append((True, phase_of(aorta.hu)[0] == phase, float(np.median(away))))
+            away = np.linalg.norm(line[:, None] - aorta.centerline_mm[None], axis=2).min(0)
+            found[phase].append((True, classify_phase(aorta.hu)[0] == phase, float(np.median(away))))
     report: dict[str, object] = {"patients": given.patients, "cpu s a slab": round(median(seconds), 3)}
     for phase, rows in found.items():
         claimed = [row for row in rows if row[0]]

@@ -1,4 +1,4 @@
-"""What the healthy brain's benchmark measures, and its simple baselines."""
+"""Measures and simple baselines of the healthy-reconstruction benchmark."""
 
 from __future__ import annotations
 
@@ -6,36 +6,38 @@ import math
 
 import torch
 
-from SlicerSynthReg.evaluate.auc import auc
-from SlicerSynthReg.evaluate.intensity import ssim_map
-from SlicerSynthReg.methods.una.difference import expressed
+from SlicerSynthReg.healthy.anomaly_map import map_contrast
+from SlicerSynthReg.metrics.intensity import psnr, ssim_map
+from SlicerSynthReg.metrics.roc import auc
 
 Regions = dict[str, torch.Tensor]
 
 
-def regions(brain: torch.Tensor, sick: torch.Tensor) -> Regions:
-    """The paper's: F full brain, H its healthy part, D its diseased part; (I, J, K) bool."""
-    return {"F": brain, "H": brain & ~sick, "D": brain & sick}
+def regions(brain: torch.Tensor, lesion: torch.Tensor) -> Regions:
+    """Return the paper's regions (I, J, K) bool: F full brain, H its normal part, D its diseased part."""
+    return {"F": brain, "H": brain & ~lesion, "D": brain & lesion}
 
 
-def likeness(found: torch.Tensor, truth: torch.Tensor, where: Regions, span: float = 1.0) -> dict[str, float]:
-    """L1, PSNR and SSIM in each region; images (I, J, K) on a scale of `span`."""
-    ssim = ssim_map(truth[None, None].double(), found[None, None].double(), span)[0, 0]
+def image_scores(prediction: torch.Tensor, truth: torch.Tensor, where: Regions, span: float = 1.0) -> dict[str, float]:
+    """Return L1, PSNR and SSIM in each region; images (I, J, K) with the data range `span`."""
+    ssim = ssim_map(truth[None, None].double(), prediction[None, None].double(), span)[0, 0]
     scores = {}
     for name, inside in where.items():
         if not bool(inside.any()):
             continue
-        error = (found - truth)[inside].double()
+        error = (prediction - truth)[inside].double()
         scores[f"L1 {name}"] = float(error.abs().mean()) / span
-        scores[f"PSNR {name}"] = 10 * math.log10(span**2 / max(float(error.square().mean()), 1e-9))
+        scores[f"PSNR {name}"] = psnr(float(error.square().mean()), span, min_mse=1e-9)
         scores[f"SSIM {name}"] = float(ssim[inside].mean())
     return scores
 
 
-def detection(score: torch.Tensor, sick: torch.Tensor, where: torch.Tensor) -> dict[str, float]:
-    """Area under the ROC curve, average precision, and Dice at the threshold that is best for this case. Voxels of one
-    score are ranked together; {} where all voxels are sick, or none."""
-    values, truth = score[where].double(), sick[where]
+def detection(score: torch.Tensor, lesion: torch.Tensor, mask: torch.Tensor) -> dict[str, float]:
+    """Return the area under the ROC curve, average precision, and Dice at the best threshold of this case.
+
+    Voxels of equal score are ranked together. {} where all voxels or none are lesion.
+    """
+    values, truth = score[mask].double(), lesion[mask]
     area = auc(values.numpy(), truth.numpy())
     if math.isnan(area):
         return {}
@@ -48,7 +50,9 @@ def detection(score: torch.Tensor, sick: torch.Tensor, where: torch.Tensor) -> d
     return {"AUC": area, "AP": precision, "best Dice": float((2 * hits / (count + positives)).max())}
 
 
-def in_t1(image: torch.Tensor, truth: torch.Tensor, healthy: torch.Tensor) -> torch.Tensor:
-    """A baseline that cannot change contrast is given the best change there is: the median T1 of each of its
-    intensities, read from the truth where it is healthy."""
-    return expressed(image, truth, healthy)
+def map_to_t1(image: torch.Tensor, truth: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
+    """Return `image` mapped to T1 contrast by the median T1 at each intensity in normal tissue of the truth.
+
+    For baselines that cannot change contrast.
+    """
+    return map_contrast(image, truth, normal)

@@ -1,8 +1,8 @@
-"""From how much evidence of an anomaly on a voxel is marked: its difference in SDs times the network's probability.
+"""Threshold of the evidence of an anomaly: the difference in SDs times the network's probability.
 
-Asked of people whom the training left out, in health and with unseen lesions, in every modality alike: best is where
-the Dice of the sick, less the share of the brain that is marked in the healthy, is greatest. The answer goes into the
-model's card as `marked`.
+Fitted on validation subjects, healthy and with unseen lesions, with equal weight of every modality. The best threshold
+maximises the Dice of lesions less the fraction of the brain that is marked in healthy subjects. It is the model card's
+`anomaly_threshold`.
 """
 
 from __future__ import annotations
@@ -11,42 +11,48 @@ from statistics import mean, median
 
 import torch
 
-from SlicerSynthReg.methods.una.difference import difference
-from SlicerSynthReg.methods.una.model import UNA
-from SlicerSynthReg.synth.healthy import HealthySample
+from SlicerSynthReg.healthy.anomaly_map import normalised_difference
+from SlicerSynthReg.healthy.una import UNA
+from SlicerSynthReg.metrics.overlap import dice
+from SlicerSynthReg.synthesis.lesion_head import UNASample
 
-MARKED = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.5, 0.7, 1.0)
-Found = tuple[torch.Tensor, torch.Tensor]
-"""Evidence (N,) within a brain, and which of its voxels are sick (N,) bool."""
-
-
-def evidence(model: UNA, sample: HealthySample) -> Found:
-    found, brain = model(sample.image, sample.mirrored), sample.brain[0, 0] > 0.5
-    away = difference(found.t1[0, 0].clamp_min(0), sample.image[0, 0], brain)
-    return (away * torch.sigmoid(found.anomaly_logit[0, 0]))[brain], sample.anomaly[0, 0][brain] > 0.5
+THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.5, 0.7, 1.0)
+Evidence = tuple[torch.Tensor, torch.Tensor]
+"""Evidence (N,) within a brain, and its lesion voxels (N,) bool."""
 
 
-def thresholds(well: dict[str, list[Found]], sick: dict[str, list[Found]], voxel_ml: float) -> list[dict[str, object]]:
-    """well, sick: modality -> people. What each of MARKED does, the best first."""
+def evidence(model: UNA, sample: UNASample) -> Evidence:
+    """Return the evidence of one sample."""
+    output, brain = model(sample.image, sample.mirrored), sample.brain[0, 0] > 0.5
+    difference = normalised_difference(output.t1[0, 0].clamp_min(0), sample.image[0, 0], brain)
+    return (difference * torch.sigmoid(output.anomaly_logit[0, 0]))[brain], sample.anomaly[0, 0][brain] > 0.5
 
-    def judged(marked: float) -> dict[str, object]:
-        dice = {name: mean(_dice(seen >= marked, truth) for seen, truth in one) for name, one in sick.items()}
-        false = {name: median(_false(seen >= marked, truth) for seen, truth in one) for name, one in well.items()}
-        size = mean(len(seen) for one in well.values() for seen, _ in one)
+
+def thresholds(
+    healthy: dict[str, list[Evidence]], lesions: dict[str, list[Evidence]], voxel_ml: float
+) -> list[dict[str, object]]:
+    """Return the scores of each threshold, best first. healthy, lesions: modality -> subjects."""
+
+    def evaluate(threshold: float) -> dict[str, object]:
+        dice = {
+            name: mean(dice(seen >= threshold, truth, empty=0.0) for seen, truth in one)
+            for name, one in lesions.items()
+        }
+        false = {
+            name: median(_false_positives(seen >= threshold, truth) for seen, truth in one)
+            for name, one in healthy.items()
+        }
+        size = mean(len(seen) for one in healthy.values() for seen, _ in one)
         return {
-            "marked": marked,
+            "threshold": threshold,
             "score": mean(dice.values()) - mean(false.values()) / size,
             "Dice": {name: round(value, 3) for name, value in dice.items()},
             "ml in the healthy": {name: round(count * voxel_ml, 1) for name, count in false.items()},
         }
 
-    return sorted((judged(one) for one in MARKED), key=lambda row: -float(str(row["score"])))
+    return sorted((evaluate(one) for one in THRESHOLDS), key=lambda row: -float(str(row["score"])))
 
 
-def _dice(marked: torch.Tensor, truth: torch.Tensor) -> float:
-    return 2 * float((marked & truth).sum()) / max(1.0, float(marked.sum() + truth.sum()))
-
-
-def _false(marked: torch.Tensor, truth: torch.Tensor) -> float:
-    """Voxels; what the labels themselves call sick is none."""
+def _false_positives(marked: torch.Tensor, truth: torch.Tensor) -> float:
+    """Return the number of falsely marked voxels."""
     return float((marked & ~truth).sum())

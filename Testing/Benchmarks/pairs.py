@@ -1,14 +1,14 @@
 """The image pairs of the registration benchmark.
 
-Every pair is two different people. The moving labels lie on the grid of the moving image, the
+The two images of a pair show different subjects. The moving labels lie on the grid of the moving image, the
 fixed labels on the grid of the fixed image, and both number the same structures.
 
 Kinds
 -----
 T1-T1
-    2 mm whole-head T1 of elderly people, mostly across the two scanner groups; 148 regions.
+    2 mm whole-head T1 of elderly subjects, mostly across the two scanner groups; 148 regions.
 FLAIR-T1
-    2 mm FLAIR of one person to the T1 of another. The regions were drawn on the T1, so only people
+    2 mm FLAIR of one subject to the T1 of another. The regions were drawn on the T1, so only subjects
     whose FLAIR agrees with their T1 in world space may move; their T1 labels are brought to the
     FLAIR grid by nearest neighbour in world space.
 T1-T1-1mm
@@ -30,7 +30,7 @@ from nibabel.processing import resample_from_to
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-# (moving person, fixed person), ordered so that the first few are already varied.
+# (moving subject, fixed subject), ordered so that the first few are already varied.
 T1_PAIRS = (
     ("01", "05"),
     ("05", "02"),
@@ -95,14 +95,14 @@ def labels_on_image_grid(labels: Path, image: Path, out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     target = nib.Nifti1Image.from_filename(image)
     moved = resample_from_to(nib.Nifti1Image.from_filename(labels), (target.shape, target.affine), order=0, cval=0)
-    whole = out.with_name(f"partial_{out.name}")
-    nib.save(nib.Nifti1Image(np.asarray(moved.dataobj).astype(np.int16), target.affine), whole)
-    os.replace(whole, out)
+    partial = out.with_name(f"partial_{out.name}")
+    nib.save(nib.Nifti1Image(np.asarray(moved.dataobj).astype(np.int16), target.affine), partial)
+    os.replace(partial, out)
     return out
 
 
 def t1_pairs(data: Path) -> list[Pair]:
-    """2 mm T1 of one person to the T1 of another."""
+    """2 mm T1 of one subject to the T1 of another."""
     folder = data / "a_brain_T1_FLAIR_nichart"
     return [
         Pair(
@@ -118,13 +118,13 @@ def t1_pairs(data: Path) -> list[Pair]:
 
 
 def flair_pairs(data: Path, derived: Path) -> list[Pair]:
-    """2 mm FLAIR of one person to the T1 of another; `derived` receives the labels on FLAIR grids."""
+    """2 mm FLAIR of one subject to the T1 of another; `derived` receives the labels on FLAIR grids."""
     folder = data / "a_brain_T1_FLAIR_nichart"
     pairs = []
     for moving, fixed in FLAIR_PAIRS:
         if moving not in FLAIR_AGREES_WITH_T1:
             raise ValueError(
-                f"Found FLAIR of person {moving} as a moving image; expected one of "
+                f"Found FLAIR of subject {moving} as a moving image; expected one of "
                 f"{sorted(FLAIR_AGREES_WITH_T1)}, whose T1 labels are valid for the FLAIR."
             )
         flair = folder / f"Subj{moving}_FLAIR.nii.gz"

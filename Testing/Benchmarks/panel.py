@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def seconds_until(panel: Any, condition: Any, limit: float) -> float:
     begun = time.monotonic()
-    panel.wait_until(condition, limit)
+    panel.wait_until(condition)
     return time.monotonic() - begun
 
 
@@ -30,8 +30,10 @@ def gone(process: Any) -> bool:
 
 def measure(shots: Path | None, sample_mm: float) -> dict[str, str]:
     import psutil
-    from slicerhost import opened, stall_meter, views
+    from slicerhost import opened, views
     from slicerhost.installed import module_folder
+
+    from Testing.Benchmarks.stall import stall_meter
 
     def keep(picture: Any, name: str) -> None:
         if shots:
@@ -44,11 +46,11 @@ def measure(shots: Path | None, sample_mm: float) -> dict[str, str]:
         found["torch loaded by then"] = "yes" if "torch" in sys.modules else "no"
         keep(panel.screenshot, "panel-idle")
         from SynthRegLib import display
+        from SynthRegLib.node_job import run_steps
         from SynthRegLib.phantom import make_phantom
-        from SynthRegLib.samples import add_sample
-        from SynthRegLib.work import finished
+        from SynthRegLib.sample_nodes import add_sample
 
-        nodes = finished(add_sample(make_phantom(sample_mm)))
+        nodes = run_steps(add_sample(make_phantom(sample_mm)))
         panel.select("fixedSelector", nodes.fixed)
         keep(panel.screenshot, "panel-missing-input")
         panel.select("movingSelector", nodes.moving)
@@ -62,7 +64,7 @@ def measure(shots: Path | None, sample_mm: float) -> dict[str, str]:
             with stall_meter() as stall:
                 panel.click("applyButton")
                 started = seconds_until(panel, lambda: panel.text("statusLabel") in ("starting", "reading"), 60)
-                panel.wait_until(lambda: panel.text("applyButton") == "Apply", 300)
+                panel.wait_until(lambda: panel.text("applyButton") == "Apply")
             found[f"{run} run: computing after, s"] = f"{started:.2f}"
             found[f"{run} run: window stood still for at most, ms"] = f"{stall.longest_ms:.0f}"
             if run == "first":
@@ -72,14 +74,14 @@ def measure(shots: Path | None, sample_mm: float) -> dict[str, str]:
                 keep(views.screenshot, "views-checkerboard")
                 panel.click("checkerboardCheckBox")
         panel.click("applyButton")
-        panel.wait_until(lambda: "affine" in panel.text("statusLabel"), 120)
+        panel.wait_until(lambda: "affine" in panel.text("statusLabel"))
         worker = psutil.Process(panel.logic.worker.pid)
         family = [worker, *worker.children(recursive=True)]
         keep(panel.screenshot, "panel-running")
         with stall_meter() as stall:
             panel.click("applyButton")
             ended = seconds_until(panel, lambda: all(gone(one) for one in family), 20)
-            panel.wait_until(lambda: panel.text("applyButton") == "Apply", 20)
+            panel.wait_until(lambda: panel.text("applyButton") == "Apply")
         found["cancel: no process left after, s"] = f"{ended:.2f}"
         found["cancel: window stood still for at most, ms"] = f"{stall.longest_ms:.0f}"
         found["figures shown"] = panel.text("resultLabel").replace("\n", "; ")
@@ -91,10 +93,10 @@ def main() -> None:
     options.add_argument("--shots", type=Path)
     options.add_argument("--sample-mm", type=float, default=4.0)
     chosen = options.parse_args()
-    sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "Host")]
+    sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "slicerhost")]
     from slicerhost.start import start
 
-    start()
+    start(ROOT)
     if chosen.shots:
         chosen.shots.mkdir(parents=True, exist_ok=True)
     for what, value in measure(chosen.shots, chosen.sample_mm).items():

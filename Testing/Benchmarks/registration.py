@@ -2,7 +2,7 @@
 
 Every registration is a process of its own, from the raw headers to the moved labels, so wall time
 includes start-up and reading and peak memory is that of the whole process. Methods take turns at
-going first. Results of peers are kept in the JSON file and not measured again; ours always is.
+going first. Results of peers are kept in the JSON file and not measured again; ours is.
 
 Example
 -------
@@ -25,7 +25,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from pairs import KINDS, Pair, benchmark_pairs
-from report import print_table
+from report import print_tables
+from results import add_save_option, save_rich_tables
 from rich.console import Console
 
 OURS = "synthreg"
@@ -37,8 +38,8 @@ PEERS = {
     "ants-features": "ants_features.py",
 }
 USUAL = ("greedy", "ants", "elastix", "convexadam")
-"""What people use today; ants-features is ANTs on what our network sees."""
-SMALLEST_STRUCTURE_VOXELS = 60
+"""Widely used methods; ants-features is ANTs on the features of our network."""
+MIN_STRUCTURE_VOXELS = 60
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class PeerFailed(RuntimeError):
 def dice_by_structure(moved: Path, fixed: Path, moving: Path) -> dict[str, float]:
     """Dice of every structure with at least 60 voxels in `fixed` that `moving` has too.
 
-    `moved` and `fixed` are label maps on one grid; `moving` are the labels before they moved, so a
-    structure that a registration pushed out of the image counts as 0 and is not left out.
+    `moved` and `fixed` are label maps on one grid; `moving` are the labels before registration, so a
+    structure that a registration moved out of the image scores 0 and is not left out.
 
     Raises
     ------
@@ -85,13 +86,13 @@ def dice_by_structure(moved: Path, fixed: Path, moving: Path) -> dict[str, float
     count_a, count_b, common = (np.bincount(x.ravel(), minlength=size) for x in (a, b, a[a == b]))
     return {
         str(label): float(2 * common[label] / (count_a[label] + count_b[label]))
-        for label in np.flatnonzero(count_b >= SMALLEST_STRUCTURE_VOXELS)
+        for label in np.flatnonzero(count_b >= MIN_STRUCTURE_VOXELS)
         if label != 0 and label in known
     }
 
 
-def further_arguments(method: str, ours: str) -> list[str]:
-    """Options of one peer alone."""
+def peer_options(method: str, ours: str) -> list[str]:
+    """Return the options of a single peer."""
     return ["--synthreg", ours] if method == "ants-features" else []
 
 
@@ -104,12 +105,12 @@ def command(method: str, pair: Pair, given: argparse.Namespace, folder: Path) ->
         return [*ours, "--out", str(folder), *given.options], moved
     script = Path(__file__).parent / "peers" / PEERS[method]
     labels = ["--labels", str(pair.moving_labels), "--out", str(moved)]
-    return [given.peer_python, str(script), *images, *labels, *further_arguments(method, given.ours)], moved
+    return [given.peer_python, str(script), *images, *labels, *peer_options(method, given.ours)], moved
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a process ended and what it took: wall and processor seconds, peak resident MB."""
+class ProcessResult:
+    """Exit code, wall and processor seconds, and peak resident MB of a process."""
 
     code: int
     seconds: float
@@ -117,7 +118,7 @@ class Ended:
     peak_mb: float
 
 
-def measured_process(arguments: Sequence[str], threads: int, log: Path) -> Ended:
+def run_measured(arguments: Sequence[str], threads: int, log: Path) -> ProcessResult:
     """Run a process to its end with at most `threads` threads, its output in `log`.
 
     The peak is the kernel's for the child alone; it cannot read lower than this process, whose pages
@@ -136,7 +137,7 @@ def measured_process(arguments: Sequence[str], threads: int, log: Path) -> Ended
         seconds = time.perf_counter() - begin
     child.returncode = os.waitstatus_to_exitcode(status)
     bytes_per_unit = 1 if sys.platform == "darwin" else 1024
-    return Ended(
+    return ProcessResult(
         code=child.returncode,
         seconds=seconds,
         cpu_seconds=usage.ru_utime + usage.ru_stime,
@@ -151,7 +152,7 @@ def measure(method: str, pair: Pair, given: argparse.Namespace) -> Result:
         arguments, moved = command(method, pair, given, folder)
         log = folder / "log.txt"
         load_before = os.getloadavg()[0]
-        ended = measured_process(arguments, given.threads, log)
+        ended = run_measured(arguments, given.threads, log)
         if ended.code != 0 or not moved.exists():
             tail = log.read_text(errors="replace")[-1500:]
             raise PeerFailed(f"{method} on {pair.name}: exit code {ended.code}, labels {moved.exists()}.\n{tail}")
@@ -200,6 +201,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, default=Path("registration-benchmark.json"), help="results, kept")
     parser.add_argument("--fresh", action="store_true", help="measure kept peers again")
+    add_save_option(parser)
     parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="of our command, last")
     return parser.parse_args()
 
@@ -227,7 +229,8 @@ def main() -> None:
             console.print(f"{pair.name} {method}: {finished}", markup=False)
     names = {pair.name for pair in pairs}
     chosen = [r for r in results.values() if r.pair in names and r.method in given.methods]
-    print_table(console, chosen, given.kinds, OURS)
+    tables = print_tables(console, chosen, given.kinds, OURS)
+    save_rich_tables(given, "Registration of brain MR between people", tables)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from rich.table import Table
 
 
 class Measured(Protocol):
-    """What a row needs to know of one registration."""
+    """One registration, as far as a row needs it."""
 
     @property
     def method(self) -> str: ...
@@ -36,12 +36,13 @@ def time_ratio(ours: Sequence[Measured], peer: Sequence[Measured]) -> str:
     return f"{median(ratios):.2f}" if ratios else "-"
 
 
-def print_table(console: Console, results: Sequence[Measured], kinds: Sequence[str], ours: str) -> None:
-    """Print one table per kind, best mean Dice first.
+def print_tables(console: Console, results: Sequence[Measured], kinds: Sequence[str], ours: str) -> list[Table]:
+    """Print and return one table per kind, best mean Dice first.
 
-    Mean Dice and seconds are over the pairs a method finished: the column `pairs` says how many, and
-    rows of one table compare only when it agrees.
+    Mean Dice and seconds are over the pairs that a method finished (column `pairs`). Rows of one table compare only
+    where this number agrees.
     """
+    tables = []
     for kind in kinds:
         of_kind = [result for result in results if result.kind == kind]
         if not of_kind:
@@ -75,3 +76,5 @@ def print_table(console: Console, results: Sequence[Measured], kinds: Sequence[s
                 time_ratio(by_method.get(ours, []), rows),
             )
         console.print(table)
+        tables.append(table)
+    return tables

@@ -1,10 +1,10 @@
-"""How long SynthReview takes to follow the mouse on large volumes, with software rendering.
+"""Redraw time of SynthReview on large volumes, with software rendering.
 
     python Testing/Benchmarks/review_redraw.py [--size 512 512 300] [--moves 40]
 
-in an environment with the host's packages. The split line, the checkerboard and the slice are moved; each time is from
-the change to all three views drawn, with two volumes of that size of which one lies under a turned parent. "opening":
-both images from the panel's choice to the first picture.
+Run in an environment with the host's packages. The split line, the checkerboard and the slice are moved; each time is
+from the change until all three views are drawn, with two volumes of that size, one under a rotated parent transform.
+"opening": from the selection of both images to the first picture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VIEWS = ("Red", "Yellow", "Green")
 
 
 def milliseconds(act: Callable[[int], None], times: int) -> np.ndarray:
-    """Of each act."""
+    """Return the duration of each call."""
     taken = []
     for n in range(times):
         begun = time.perf_counter()
@@ -34,7 +34,7 @@ def milliseconds(act: Callable[[int], None], times: int) -> np.ndarray:
 
 
 def volume(name: str, size: tuple[int, int, int], seed: int) -> Any:
-    """Noise of int16, 0.8 x 0.8 x 1 mm."""
+    """Return a node of int16 noise, 0.8 x 0.8 x 1 mm."""
     import slicer
 
     affine = np.diag([0.8, 0.8, 1.0, 1.0])
@@ -95,10 +95,10 @@ def main() -> None:
     options.add_argument("--size", type=int, nargs=3, default=(512, 512, 300), help="voxels")
     options.add_argument("--moves", type=int, default=40)
     chosen = options.parse_args()
-    sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "Host")]
+    sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "slicerhost")]
     from slicerhost.start import start
 
-    start()
+    start(ROOT)
     size = " x ".join(map(str, chosen.size))
     print(f"{size} voxels, three views of 400 x 400 pixels, {len(os.sched_getaffinity(0))} cores, milliseconds:")
     for what, taken in measure(tuple(chosen.size), chosen.moves).items():

@@ -1,8 +1,8 @@
-"""Which stage gives how much for how long: mean Dice against seconds, on the pairs of the registration benchmark.
+"""Ablation of the registration stages: mean Dice against seconds on the pairs of the registration benchmark.
 
-Every setting runs in this process, its start-up and the files left out; what each adds to the one before it shows in
-one curve a kind of pair: headers only, affine, the network's velocity alone, coarse levels only (preset fast), all, and
-each of the last two without the network. Writes a table and, with --picture, the curve.
+Every setting runs in this process, without start-up and files: headers only, affine, the velocity of the network alone,
+coarse levels only (preset fast), all levels, and the last two without the network. Prints a table and, with --picture,
+draws one curve per kind of pair.
 """
 
 from __future__ import annotations
@@ -18,55 +18,57 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pairs import KINDS, Pair
 from registration import chosen_pairs
+from results import add_save_option, save_rich_tables
 from rich.console import Console
 from rich.table import Table
 
-from SlicerSynthReg.evaluate.overlap import overlap
-from SlicerSynthReg.methods.synthmorph.model import SynthMorph
-from SlicerSynthReg.tasks.alignment import AlignmentConfig, align
-from SlicerSynthReg.tasks.deforming import DeformingConfig
-from SlicerSynthReg.tasks.model import DEFAULT_MODEL
-from SlicerSynthReg.tasks.moving import moved_labels
-from SlicerSynthReg.tasks.register import SCORED_VOXELS, SPACING_MM
-from SlicerSynthReg.volume.read import read_volume
+from SlicerSynthReg.api.registration import MIN_STRUCTURE_VOXELS
+from SlicerSynthReg.io.read import read_image
+from SlicerSynthReg.metrics.overlap import overlap
+from SlicerSynthReg.registration.brain_pipeline import BrainPipelineConfig, register_brains
+from SlicerSynthReg.registration.deformable import DeformableConfig
+from SlicerSynthReg.registration.inputs import RegistrationInputs
+from SlicerSynthReg.registration.synthmorph import SynthMorph
+from SlicerSynthReg.registration.warping import warp_labels
 from SlicerSynthReg.weights.registry import read_card
+from SlicerSynthReg.weights.selection import DEFAULT_MODEL
 
 
 @dataclass(frozen=True)
 class Setting:
-    """network: whether the model is used; config: None leaves the images where their headers put them."""
+    """network: whether the model is used. config: None uses the headers only."""
 
     network: bool
-    config: AlignmentConfig | None
+    config: BrainPipelineConfig | None
 
 
-FAST = DeformingConfig(last=False)
+FAST = DeformableConfig(last=False)
 SETTINGS = {
     "headers": Setting(False, None),
-    "affine": Setting(True, AlignmentConfig(affine_only=True)),
-    "network alone": Setting(True, AlignmentConfig(refine=False)),
-    "fast": Setting(True, AlignmentConfig(deforming=FAST)),
-    "accurate": Setting(True, AlignmentConfig()),
-    "fast, no network": Setting(False, AlignmentConfig(deforming=FAST)),
-    "accurate, no network": Setting(False, AlignmentConfig()),
+    "affine": Setting(True, BrainPipelineConfig(affine_only=True)),
+    "network alone": Setting(True, BrainPipelineConfig(refine=False)),
+    "fast": Setting(True, BrainPipelineConfig(deformable=FAST)),
+    "accurate": Setting(True, BrainPipelineConfig()),
+    "fast, no network": Setting(False, BrainPipelineConfig(deformable=FAST)),
+    "accurate, no network": Setting(False, BrainPipelineConfig()),
 }
 
 
-def measured(setting: Setting, pair: Pair, model: SynthMorph) -> tuple[float, float]:
-    """Mean Dice and seconds of one setting on one pair."""
-    fixed, moving = read_volume(pair.fixed), read_volume(pair.moving)
-    fixed_labels, labels = (read_volume(path, "labels") for path in (pair.fixed_labels, pair.moving_labels))
+def measure_pair(setting: Setting, pair: Pair, model: SynthMorph) -> tuple[float, float]:
+    """Return mean Dice and seconds of one setting on one pair."""
+    fixed, moving = read_image(pair.fixed), read_image(pair.moving)
+    fixed_labels, labels = (read_image(path, "labels") for path in (pair.fixed_labels, pair.moving_labels))
     begin, transform = time.perf_counter(), None
     if setting.config is not None:
         used = model if setting.network else None
-        transform = align(used, SPACING_MM, fixed, moving, setting.config).transform
+        transform = register_brains(RegistrationInputs(fixed, moving), setting.config, used).transform
     seconds = time.perf_counter() - begin
-    moved = moved_labels(labels, fixed.grid, transform)
-    return overlap(fixed_labels, moved, minimum_voxels=SCORED_VOXELS).mean, seconds
+    moved = warp_labels(labels, fixed.grid, transform)
+    return overlap(fixed_labels, moved, minimum_voxels=MIN_STRUCTURE_VOXELS).mean, seconds
 
 
-def curve(rows: dict[tuple[str, str], list[tuple[float, float]]], path: Path) -> None:
-    """Dice against seconds, a plot a kind; open circles do without the network or with it alone."""
+def draw_curves(rows: dict[tuple[str, str], list[tuple[float, float]]], path: Path) -> None:
+    """Draw Dice against seconds, one plot per kind. Open circles: without the network, or the network alone."""
     kinds = sorted({kind for kind, _ in rows})
     figure = Figure(figsize=(4.6 * len(kinds), 4.2), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
@@ -93,19 +95,21 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--derived", type=Path, default=Path("benchmark-derived"), help="for labels on FLAIR grids")
     parser.add_argument("--picture", type=Path, help="PNG of the curve")
+    add_save_option(parser)
     given = parser.parse_args()
     model = SynthMorph.load(read_card(given.model))
     rows: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for pair in chosen_pairs(given.kinds, given.pairs, given.derived):
         for name, setting in SETTINGS.items():
-            rows[pair.kind, name].append(measured(setting, pair, model))
+            rows[pair.kind, name].append(measure_pair(setting, pair, model))
     table = Table("pairs", "setting", "mean Dice", "seconds")
     for (kind, name), values in rows.items():
         dice, seconds = np.mean(values, axis=0)
         table.add_row(kind, name, f"{dice:.3f}", f"{seconds:.1f}")
     Console().print(table)
+    save_rich_tables(given, f"Mean Dice and seconds by stage, {given.pairs} pairs of each kind, {given.model}", [table])
     if given.picture:
-        curve(rows, given.picture)
+        draw_curves(rows, given.picture)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Four segmenters' doubt on small annotated volumes with simulated annotators (thesis paper 4's figures).
+"""Uncertainty of four segmentation models on small volumes with simulated annotators (figures of thesis paper 4).
 
-Correlation of entropy with error; generalized energy distance for 1 to 16 samples; calibration; and whether picking the
-cases to annotate by total entropy, its epistemic part or the samples' diversity beats picking them at random. Prints
-two tables and draws the curves. The JSON file keeps what is measured: run the command again to go on.
+Correlation of entropy with error; generalised energy distance for 1 to 16 samples; calibration; and whether selecting
+the cases to annotate by total entropy, epistemic entropy or sample diversity beats random selection. Prints two tables
+and draws the curves. The JSON file keeps the measurements: an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -21,14 +21,15 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from SlicerSynthReg.evaluate import uncertainty as measure
-from SlicerSynthReg.methods.uncertainty.models import KINDS, Segmenter, UncertainConfig, build_segmenter
-from SlicerSynthReg.methods.uncertainty.ranking import FINDING, RULES, CaseDoubt, ranked
-from SlicerSynthReg.nets.unet import UNetConfig
-from SlicerSynthReg.synth.annotators import AnnotatorConfig, annotate, draw_annotations
-from SlicerSynthReg.tasks.context_inputs import read_pairs
-from SlicerSynthReg.tasks.context_pairs import find_pairs
-from SlicerSynthReg.volume.intensity import unit_intensities
+from SlicerSynthReg.io.example_images import read_examples
+from SlicerSynthReg.io.example_pairs import find_examples
+from SlicerSynthReg.metrics import uncertainty as measure
+from SlicerSynthReg.metrics.case_ranking import FINDING, RULES, CaseUncertainty, rank_cases
+from SlicerSynthReg.metrics.overlap import dice
+from SlicerSynthReg.networks.unet import UNetConfig
+from SlicerSynthReg.spatial.intensity import rescale_intensity
+from SlicerSynthReg.synthesis.annotators import AnnotatorConfig, annotate, draw_annotations
+from SlicerSynthReg.uncertainty.segmenters import KINDS, ProbabilisticConfig, ProbabilisticSegmenter, build_segmenter
 
 SIDE = 32
 SAMPLES = 16
@@ -44,20 +45,20 @@ class Case:
 
 
 def read_cases(folder: Path, annotators: int, most: int) -> list[Case]:
-    """The middle SIDE^3 voxels about the labels of each pair, drawn by simulated annotators."""
+    """Return the central SIDE^3 voxels about the labels of each example, with simulated annotations."""
     cases = []
-    for n, pair in enumerate(read_pairs(find_pairs(folder)[:most], "labels")):
+    for n, pair in enumerate(read_examples(find_examples(folder)[:most], "labels")):
         mask = pair.output.data[0] != 0
         centre = mask.nonzero().float().mean(0).round().int().tolist()
-        image = unit_intensities(pair.inputs[0].data[0])
-        image, mask = (about(values, centre) for values in (image, mask.float()))
+        image = rescale_intensity(pair.inputs[0].data[0])
+        image, mask = (crop_about(values, centre) for values in (image, mask.float()))
         truth = mask > 0.5
-        drawn = annotate(truth, draw_annotations(AnnotatorConfig(), 1, n, annotators))
-        cases.append(Case(image[None, None], drawn.long()[None], truth.long()))
+        annotations = annotate(truth, draw_annotations(AnnotatorConfig(), 1, n, annotators))
+        cases.append(Case(image[None, None], annotations.long()[None], truth.long()))
     return cases
 
 
-def about(values: torch.Tensor, centre: list[int]) -> torch.Tensor:
+def crop_about(values: torch.Tensor, centre: list[int]) -> torch.Tensor:
     """(SIDE, SIDE, SIDE) about a voxel, zero beyond the volume."""
     half = SIDE // 2
     padded = torch.nn.functional.pad(values[None], (half,) * 6)[0]
@@ -65,18 +66,18 @@ def about(values: torch.Tensor, centre: list[int]) -> torch.Tensor:
     return padded[i : i + SIDE, j : j + SIDE, k : k + SIDE]
 
 
-def for_seconds(kind: str, seconds: float) -> Callable[[int], bool]:
+def time_limit(kind: str, seconds: float) -> Callable[[int], bool]:
     """Whether a training ends: after so long by the processor's own clock for each of its networks, the members of an
     ensemble; the U-Net, the prior and the posterior of the probabilistic one."""
-    networks = {"ensemble": UncertainConfig().members, "probabilistic": 3}.get(kind, 1)
+    networks = {"ensemble": ProbabilisticConfig().members, "probabilistic": 3}.get(kind, 1)
     until = time.process_time() + torch.get_num_threads() * networks * seconds
     return lambda step: time.process_time() >= until
 
 
-def taught(kind: str, cases: list[Case], ended: Callable[[int], bool], seed: int) -> Segmenter:
+def train_model(kind: str, cases: list[Case], ended: Callable[[int], bool], seed: int) -> ProbabilisticSegmenter:
     """Trained on mirrored cases, two at a time, until `ended` says so of the number of steps."""
     torch.manual_seed(seed)
-    model = build_segmenter(UncertainConfig(kind, UNetConfig(1, 2, (12, 24, 48))))
+    model = build_segmenter(ProbabilisticConfig(kind, UNetConfig(1, 2, (12, 24, 48))))
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     step = 0
     while not ended(step):
@@ -93,24 +94,24 @@ def taught(kind: str, cases: list[Case], ended: Callable[[int], bool], seed: int
     return model.eval()
 
 
-def asked(model: Segmenter, case: Case) -> torch.Tensor:
+def draw_samples(model: ProbabilisticSegmenter, case: Case) -> torch.Tensor:
     """(S, 2, I, J, K)."""
     with torch.inference_mode():
         return model.samples(case.image, SAMPLES, torch.Generator().manual_seed(0))[:, 0]
 
 
-def figures(model: Segmenter, cases: list[Case]) -> dict[str, Any]:
+def figures(model: ProbabilisticSegmenter, cases: list[Case]) -> dict[str, Any]:
     """Means over cases."""
     correlation, distances, errors, dices, spread = [], [], [], [], []
     for case in cases:
-        samples = asked(model, case)
+        samples = draw_samples(model, case)
         found = samples.mean(0).argmax(0)
-        correlation.append(measure.error_correlation(measure.doubt(samples).total, found, case.truth))
-        masks = measure.masks_of(samples)
-        distances.append(measure.energy_curve(case.annotations[0], masks))
+        correlation.append(measure.error_correlation(measure.decompose_entropy(samples).total, found, case.truth))
+        masks = measure.argmax_masks(samples)
+        distances.append(measure.energy_distance_curve(case.annotations[0], masks))
         errors.append(measure.calibration(samples.mean(0), case.truth).error)
-        spread.append(measure.diversity(masks))
-        dices.append(2 * int((found & case.truth).sum()) / max(1, int(found.sum() + case.truth.sum())))
+        spread.append(measure.sample_diversity(masks))
+        dices.append(dice(found, case.truth, empty=0.0))
     known = [value for value in correlation if math.isfinite(value)]
     return {
         "Dice": round(mean(dices), 4),
@@ -123,9 +124,9 @@ def figures(model: Segmenter, cases: list[Case]) -> dict[str, Any]:
     }
 
 
-def picking(
+def active_learning(
     cases: list[Case],
-    learned: Callable[[tuple[int, ...], int], tuple[Segmenter, float]],
+    learned: Callable[[tuple[int, ...], int], tuple[ProbabilisticSegmenter, float]],
     rule: str,
     given: argparse.Namespace,
     seed: int,
@@ -141,18 +142,20 @@ def picking(
         scores.append(dice)
         if len(scores) == given.rounds:
             return scores
-        doubts = {}
+        uncertainties = {}
         for n in waiting:
-            samples = asked(model, cases[n])
-            doubt = measure.doubt(samples)
-            apart = measure.diversity(measure.masks_of(samples))
-            doubts[f"{n:04d}"] = CaseDoubt(float(doubt.total.sum()), float(doubt.epistemic.sum()), apart)
-        picked = [int(name) for name in ranked(doubts, rule, seed)[: given.add]]
-        known, waiting = known + picked, [n for n in waiting if n not in picked]
+            samples = draw_samples(model, cases[n])
+            entropies = measure.decompose_entropy(samples)
+            apart = measure.sample_diversity(measure.argmax_masks(samples))
+            uncertainties[f"{n:04d}"] = CaseUncertainty(
+                float(entropies.total.sum()), float(entropies.epistemic.sum()), apart
+            )
+        selected = [int(name) for name in rank_cases(uncertainties, rule, seed)[: given.add]]
+        known, waiting = known + selected, [n for n in waiting if n not in selected]
 
 
 def tables(rows: dict[str, Any], rules: dict[str, list[float]]) -> str:
-    """Markdown: a line a segmenter, and a line a rule."""
+    """Return Markdown tables: a row per model, and a row per rule."""
     counts = [str(count) for count in measure.ENERGY_COUNTS]
     columns = ["Dice", "correlation of entropy and error", "calibration error", "diversity"]
     lines = ["| segmenter | " + " | ".join([*columns, *(f"D2, {count} samples" for count in counts)]) + " |"]
@@ -164,7 +167,7 @@ def tables(rows: dict[str, Any], rules: dict[str, list[float]]) -> str:
         lines.append(f"| {kind} | " + " | ".join("-" if value is None else f"{value:.3f}" for value in values) + " |")
     if rules:
         rounds = len(next(iter(rules.values())))
-        lines += ["", "| picked by | " + " | ".join(f"Dice, round {n + 1}" for n in range(rounds)) + " |"]
+        lines += ["", "| selected by | " + " | ".join(f"Dice, round {n + 1}" for n in range(rounds)) + " |"]
         lines.append("|---" * (1 + rounds) + "|")
         lines += [
             f"| {rule} | " + " | ".join(f"{value:.3f}" for value in values) + " |" for rule, values in rules.items()
@@ -188,7 +191,7 @@ def curves(rows: dict[str, Any], rules: dict[str, list[float]], given: argparse.
     telling.set(title="Correlation of entropy and error", ylim=(0, 1))
     for rule, values in rules.items():
         picked.plot([given.first + n * given.add for n in range(len(values))], values, marker="o", label=rule)
-    picked.set(title="Dice, cases picked by", xlabel="annotated cases")
+    picked.set(title="Dice, cases selected by", xlabel="annotated cases")
     picked.set_visible(bool(rules))
     if rules:
         picked.legend()
@@ -203,7 +206,7 @@ def main() -> None:
     parser.add_argument("--annotators", type=int, default=4)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--seconds", type=float, default=60.0, help="of training, each network")
-    parser.add_argument("--steps-picking", type=int, default=600, help="of each training between two picks")
+    parser.add_argument("--steps-selection", type=int, default=600, help="of each training between two selections")
     parser.add_argument("--rules", nargs="*", default=list(RULES), choices=RULES)
     parser.add_argument("--first", type=int, default=3)
     parser.add_argument("--add", type=int, default=3)
@@ -220,25 +223,28 @@ def main() -> None:
     if given.json.exists():
         rows = json.loads(given.json.read_text(encoding="utf-8"))
 
-    def kept(name: str, measured: Callable[[], object]) -> None:
+    def store(name: str, measured: Callable[[], object]) -> None:
         if name not in rows:
             rows[name] = measured()
             given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         print(name, rows[name], flush=True)
 
+    def measure_kind(kind: str) -> dict[str, Any]:
+        return figures(train_model(kind, known, time_limit(kind, given.seconds), 0), test)
+
     for kind in given.kinds:
-        kept(kind, lambda kind=kind: figures(taught(kind, known, for_seconds(kind, given.seconds), 0), test))
+        store(kind, partial(measure_kind, kind))
 
     @cache
-    def learned(places: tuple[int, ...], seed: int) -> tuple[Segmenter, float]:
-        model = taught("dropout", [known[n] for n in places], lambda step: step == given.steps_picking, seed)
+    def learned(places: tuple[int, ...], seed: int) -> tuple[ProbabilisticSegmenter, float]:
+        model = train_model("dropout", [known[n] for n in places], lambda step: step == given.steps_selection, seed)
         return model, float(figures(model, test)["Dice"])
 
     for seed in range(given.repeats):
         for rule in given.rules:
-            name = f"Dice by round, picked by {rule}, start {seed}"
-            kept(name, lambda rule=rule, seed=seed: picking(known, learned, rule, given, seed))
-    rules = {rule: [values for name, values in rows.items() if f" picked by {rule}," in name] for rule in RULES}
+            name = f"Dice by round, selected by {rule}, start {seed}"
+            store(name, partial(active_learning, known, learned, rule, given, seed))
+    rules = {rule: [values for name, values in rows.items() if f" selected by {rule}," in name] for rule in RULES}
     means = {rule: [mean(each) for each in zip(*found)] for rule, found in rules.items() if found}
     print(tables(rows, means))
     if given.picture:

@@ -1,20 +1,21 @@
-"""The door with a known answer behind it, in this process."""
+"""Run requests in this process with a registration that finds a known transform."""
 
 from __future__ import annotations
 
 from SynthRegLib.scene_worker import nodes_spec
 
-from SlicerSynthReg.request import Progress, Request, Result
-from SlicerSynthReg.run import run
-from SlicerSynthReg.space.transform import Transform
-from Testing.Slicer.answers import answering
+from SlicerSynthReg.progress import Progress
+from SlicerSynthReg.request import Request, Result
+from SlicerSynthReg.service.run import run
+from SlicerSynthReg.spatial.transform import Transform
+from Testing.Slicer.answers import known_registration
 
 
 def running(answer: Transform):
-    """What takes the place of WorkerClient.run: the door in this process, knowing only the known map."""
-    tasks = {"register_nodes": nodes_spec("register", answering(answer))}
+    """Return a function that takes the place of WorkerClient.run and registers with the transform `answer`."""
+    tasks = {"register_nodes": nodes_spec("register", known_registration(answer))}
 
-    def door(request: Request, progress: Progress) -> Result:
+    def run_request(request: Request, progress: Progress) -> Result:
         return run(request, progress, tasks)
 
-    return door
+    return run_request

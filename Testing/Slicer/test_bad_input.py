@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from SynthRegLib.inputs import RegistrationNodes, fault, missing
-from SynthRegLib.registered import load, place
-from SynthRegLib.registration import register, work_for
+from SynthRegLib.node_job import run_steps
+from SynthRegLib.registration_inputs import RegistrationNodes, inputs_validation_error, missing_inputs
+from SynthRegLib.registration_job import register, registration_job
+from SynthRegLib.registration_results import add_nodes, load_results
 from SynthRegLib.scene_worker import nodes_spec
-from SynthRegLib.settings import Device, Settings
-from SynthRegLib.work import finished
+from SynthRegLib.settings import Settings
 
-from SlicerSynthReg.request import RequestError
-from SlicerSynthReg.run import run
-from SlicerSynthReg.tasks.table import TASKS
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.parameters.registration import RegisterParameters
+from SlicerSynthReg.service.run import run
+from SlicerSynthReg.tasks.registry import TASKS
 from Testing.Slicer.answers import known_map
 from Testing.Slicer.known import running
 from Testing.Slicer.scenes import PLAIN, linear_parent, skewed, volume
@@ -58,7 +59,7 @@ def test_no_volume(fixed):
     assert "Choose the fixed image" in refused(RegistrationNodes())
     assert "Choose the moving image" in refused(RegistrationNodes(fixed=fixed))
     assert "Choose the fixed image" in refused(RegistrationNodes(moving=fixed))
-    assert missing(RegistrationNodes(fixed, fixed)) == ""
+    assert missing_inputs(RegistrationNodes(fixed, fixed)) == ""
 
 
 def test_the_same_volume_twice(fixed):
@@ -96,11 +97,11 @@ def flattened():
 
 BAD = [
     (empty_volume, "Found no voxels in empty, expected"),
-    (colour_volume, "Found 3 values a voxel in photo"),
+    (colour_volume, "Found 3 values per voxel in photo"),
     (label_map, "Found the label map labels as an image, expected a scan"),
     (sequence, "Found the sequence heart beats, expected one volume"),
     (single_slice, "Found a single slice in slice"),
-    (flattened, "Found that the transform above flat flattens it"),
+    (flattened, "Found that the parent transform of flat is singular"),
 ]
 
 
@@ -132,7 +133,7 @@ def test_masks_and_labels_must_hold_something(fixed, moving):
         np.zeros((38, 42, 48), np.uint8), PLAIN, "zeros", "vtkMRMLLabelMapVolumeNode"
     )
     assert "empty fixed mask" in refused(RegistrationNodes(fixed, moving, fixed_mask=zeros))
-    assert "where labels belong" in refused(RegistrationNodes(fixed, moving, moving_labels=fixed))
+    assert ", as labels, expected" in refused(RegistrationNodes(fixed, moving, moving_labels=fixed))
 
 
 def test_landmarks_must_be_pairs(fixed, moving):
@@ -143,7 +144,7 @@ def test_landmarks_must_be_pairs(fixed, moving):
     both = RegistrationNodes(fixed, moving, fixed_landmarks=lists[0], moving_landmarks=lists[1])
     assert refused(both).startswith("Found 1 fixed and 0 moving landmarks")
     lists[1].AddControlPoint(vtk.vtkVector3d(1, 2, 3))
-    assert fault(both) == ""
+    assert inputs_validation_error(both) == ""
 
 
 def test_a_graphics_card_that_cannot_be_used_is_not_ignored(fixed, moving):
@@ -151,12 +152,12 @@ def test_a_graphics_card_that_cannot_be_used_is_not_ignored(fixed, moving):
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a card that can be used")
-    text = refused(RegistrationNodes(fixed, moving), Settings(device=Device.GRAPHICS))
+    text = refused(RegistrationNodes(fixed, moving), Settings(options=RegisterParameters(device="cuda")))
     assert text.startswith("Found") and "expected a card" in text and "auto" in text
 
 
 def test_no_memory_is_said_plainly(fixed, moving):
-    def no_memory(request, workspace, progress):
+    def no_memory(fixed, moving, **more):
         raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
 
     tasks = {"register_nodes": nodes_spec("register", no_memory)}
@@ -165,10 +166,10 @@ def test_no_memory_is_said_plainly(fixed, moving):
 
 
 def test_an_error_while_placing_takes_back_what_was_placed(fixed, moving, monkeypatch):
-    from SynthRegLib import registered
+    from SynthRegLib import registration_results
 
     before = trace()
-    monkeypatch.setitem(registered._MAKERS, "inverse", lambda *given: 1 / 0)
+    monkeypatch.setitem(registration_results._MAKERS, "inverse", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         register(RegistrationNodes(fixed, moving), Settings(), running(known_map()))
     assert trace() == before
@@ -177,9 +178,9 @@ def test_an_error_while_placing_takes_back_what_was_placed(fixed, moving, monkey
 def test_stopping_between_two_nodes_takes_back_the_first(fixed, moving):
     before = trace()[0]
     nodes = RegistrationNodes(fixed, moving)
-    work = work_for(nodes, Settings())
-    result = running(known_map())(finished(work.prepare()), lambda share, text: None)
-    steps = place(nodes, load(result, ("moved", "forward", "inverse")))
+    work = registration_job(nodes, Settings())
+    result = running(known_map())(run_steps(work.prepare()), lambda share, text: None)
+    steps = add_nodes(nodes, load_results(result, ("moved", "forward", "inverse")))
     next(steps)
     next(steps)
     assert len(trace()[0] - before) >= 2

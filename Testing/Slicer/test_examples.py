@@ -8,25 +8,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
+from SynthRegLib.node_job import run_sync
 from SynthRegLib.scene_worker import tasks_on_nodes
-from SynthRegLib.work import at_once
 
-from SlicerSynthReg.request import RequestError
-from SlicerSynthReg.run import run
-from SlicerSynthReg.tasks.context_pairs import LabelName, find_pairs, read_legend
-from SlicerSynthReg.volume.read import read_volume
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.io.example_pairs import LabelName, find_examples, read_label_names
+from SlicerSynthReg.io.read import read_image
+from SlicerSynthReg.service.run import run
 from Testing.Slicer.scenes import PLAIN, grid_parent, label_map, linear_parent, segmentation, skewed, two_balls, volume
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Modules" / "SynthContext"))
 
-from SynthContextLib.examplefolder import ExampleFolder, names_of
-from SynthContextLib.legend import legend_of
-from SynthContextLib.rows import Row
+from SynthContextLib.example_folder import ExampleFolder, names_of
+from SynthContextLib.label_names import label_names_of
+from SynthContextLib.pair_rows import Row
 
 
 def made(rows):
     tasks = tasks_on_nodes()
-    return at_once(ExampleFolder().work(rows), lambda request, progress: run(request, progress, tasks))
+    return run_sync(ExampleFolder().work(rows), lambda request, progress: run(request, progress, tasks))
 
 
 def centre_mm(volume, value) -> np.ndarray:
@@ -47,12 +47,12 @@ def test_a_pair_lies_in_the_world_whatever_lies_above_it():
     for node in (image, drawn):
         node.SetAndObserveTransformNodeID(parent.GetID())
     examples = made([Row(image, drawn)])
-    [pair] = find_pairs(examples.folder)
-    labels = read_volume(pair.output, "labels")
+    [pair] = find_examples(examples.folder)
+    labels = read_image(pair.output, "labels")
     for name, number in examples.legend.numbers.items():
         segment_id = drawn.GetSegmentation().GetSegmentIdBySegmentName(name)
         assert centre_mm(labels, number) == pytest.approx(world_centre(drawn, segment_id), abs=0.6)
-    seen = read_volume(pair.inputs[0])
+    seen = read_image(pair.inputs[0])
     assert seen.grid.same_as(labels.grid, 1e-4) and pair.name == "anna"
     assert np.array_equal(seen.data[0].numpy().transpose(2, 1, 0), slicer.util.arrayFromVolume(image))
 
@@ -60,14 +60,14 @@ def test_a_pair_lies_in_the_world_whatever_lies_above_it():
 def test_a_pair_under_a_bend_is_seen_bent_and_together():
     image, drawn = volume("anna", PLAIN, 1), segmentation("drawn", two_balls(), PLAIN)
     straight = made([Row(image, drawn)])
-    before = read_volume(find_pairs(straight.folder)[0].output, "labels")
+    before = read_image(find_examples(straight.folder)[0].output, "labels")
     parent = grid_parent(23, from_parent=False)
     for node in (image, drawn):
         node.SetAndObserveTransformNodeID(parent.GetID())
     bent = made([Row(image, drawn)])
-    [pair] = find_pairs(bent.folder)
-    labels = read_volume(pair.output, "labels")
-    assert labels.grid.same_as(read_volume(pair.inputs[0]).grid, 1e-4)
+    [pair] = find_examples(bent.folder)
+    labels = read_image(pair.output, "labels")
+    assert labels.grid.same_as(read_image(pair.inputs[0]).grid, 1e-4)
     for number in bent.legend.numbers.values():
         there = np.zeros(3)
         here = centre_mm(before, number)
@@ -87,20 +87,20 @@ def test_segments_and_label_maps_of_one_name_share_a_number():
     colours.SetNumberOfColors(10)
     colours.SetColor(9, "left", 0.1, 0.2, 0.3, 1.0)
     labels.GetDisplayNode().SetAndObserveColorNodeID(colours.GetID())
-    legend = legend_of([drawn, labels])
+    legend = label_names_of([drawn, labels])
     assert legend.numbers == {"left": 9, "right": 10}, "the label map's value, and a number that it does not use"
     assert legend.names[10] == LabelName("right", pytest.approx((0.6, 0.5, 0.5)), "somewhere~right")
     examples = made([Row(volume("anna", PLAIN, 1), drawn), Row(volume("bob", PLAIN, 2), labels)])
-    first, second = (read_volume(pair.output, "labels") for pair in find_pairs(examples.folder))
+    first, second = (read_image(pair.output, "labels") for pair in find_examples(examples.folder))
     assert set(first.data.unique().tolist()) == {0, 9, 10} and set(second.data.unique().tolist()) == {0, 4, 9}
-    assert read_legend(examples.folder)[10].name == "right"
+    assert read_label_names(examples.folder)[10].name == "right"
 
 
 def test_a_finer_drawing_keeps_its_own_voxels():
     fine = PLAIN @ np.diag([0.5, 0.5, 0.5, 1.0])
     drawn = segmentation("drawn", np.kron(two_balls(), np.ones((2, 2, 2), int)), fine)
     examples = made([Row(volume("anna", PLAIN, 1), drawn)])
-    labels = read_volume(find_pairs(examples.folder)[0].output, "labels")
+    labels = read_image(find_examples(examples.folder)[0].output, "labels")
     assert labels.grid.spacing == pytest.approx([1.0, 1.0, 1.0])
 
 
@@ -115,7 +115,7 @@ def test_an_edit_a_move_and_another_row_are_noticed():
     rows = [Row(image, drawn)]
 
     def make():
-        at_once(folder.work(rows), lambda request, progress: run(request, progress, tasks))
+        run_sync(folder.work(rows), lambda request, progress: run(request, progress, tasks))
         assert folder.current(rows) is not None
 
     make()

@@ -7,16 +7,16 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import vtk
-from SynthRegisterLib.exporting import export_work
-from SynthRegLib.inputs import RegistrationNodes
-from SynthRegLib.registration import register
+from SynthRegisterLib.transform_export import export_job
+from SynthRegLib.node_job import run_sync
+from SynthRegLib.registration_inputs import RegistrationNodes
+from SynthRegLib.registration_job import register
 from SynthRegLib.scene_worker import tasks_on_nodes
 from SynthRegLib.settings import Settings
-from SynthRegLib.work import at_once
 
-from SlicerSynthReg.request import RequestError
-from SlicerSynthReg.run import run
-from SlicerSynthReg.space.transform import Affine
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.service.run import run
+from SlicerSynthReg.spatial.transform import Affine
 from Testing.Slicer.answers import known_map
 from Testing.Slicer.known import running
 from Testing.Slicer.rotation import turn
@@ -56,7 +56,7 @@ def a_pair(case: str):
 
 
 def exported(found, tmp_path, suffix=".h5", inverse=True):
-    return at_once(export_work(found.forward, found.inverse if inverse else None, str(tmp_path), suffix), door)
+    return run_sync(export_job(found.forward, found.inverse if inverse else None, str(tmp_path), suffix), door)
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".nii.gz"])
@@ -84,7 +84,7 @@ def test_simpleitk_makes_the_moved_image_with_the_exported_file(case, suffix, tm
 
 def into(node, points: np.ndarray) -> np.ndarray:
     """World to the node's own space."""
-    from SynthRegLib.placement import between, mapped
+    from SynthRegLib.node_geometry import between, mapped
 
     return mapped(between(None, node.GetParentTransformNode()), points)
 
@@ -135,12 +135,12 @@ def test_a_second_export_leaves_the_first_alone_and_an_inverse_is_made_where_the
 def test_what_cannot_be_exported_is_refused_and_nothing_is_written(tmp_path):
     fixed, moving = a_pair("as they are")
     found = register(RegistrationNodes(fixed, moving), Settings(), running(known_map()))
-    with pytest.raises(RequestError, match="Found no folder to export to"):
-        export_work(found.forward, None, str(tmp_path / "nowhere"), ".h5")
+    with pytest.raises(RequestError, match="Found no export folder"):
+        export_job(found.forward, None, str(tmp_path / "nowhere"), ".h5")
     found.forward.SetAndObserveTransformFromParent(vtk.vtkTransform())
-    with pytest.raises(RequestError, match="was changed, expected the transform as it was registered"):
-        export_work(found.forward, None, str(tmp_path), ".h5")
+    with pytest.raises(RequestError, match="was modified, expected the registered transform"):
+        export_job(found.forward, None, str(tmp_path), ".h5")
     slicer.mrmlScene.RemoveNode(moving)
-    with pytest.raises(RequestError, match="has left the scene"):
-        export_work(found.forward, None, str(tmp_path), ".h5")
+    with pytest.raises(RequestError, match="was removed from the scene"):
+        export_job(found.forward, None, str(tmp_path), ".h5")
     assert not list(tmp_path.iterdir())

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from SynthRegLib.inputs import RegistrationNodes
-from SynthRegLib.registration import register
+from SynthRegLib.registration_inputs import RegistrationNodes
+from SynthRegLib.registration_job import register
 from SynthRegLib.settings import Settings
 from vtk.util.numpy_support import vtk_to_numpy
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +10,20 @@ import pytest
 import slicer
 import vtk
 from scipy.ndimage import map_coordinates
+from SynthRegLib.node_job import node_job, run_steps, run_sync
 from SynthRegLib.nodes import write_nodes
-from SynthRegLib.results import Origin, add_scan, add_segmentation, load, new_segment, place_all, place_of
+from SynthRegLib.results import Origin, add_all, add_scan, add_segmentation, load, new_segment, node_placement
 from SynthRegLib.scene_worker import nodes_spec
-from SynthRegLib.work import at_once, finished, nodes_work
 
-from SlicerSynthReg.request import Progress, Request, RequestError, TaskOutcome
-from SlicerSynthReg.run import run
-from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.volume.read import read_volume
-from SlicerSynthReg.volume.volume import Volume
-from SlicerSynthReg.volume.write import write_volume
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.io.image import Image
+from SlicerSynthReg.io.read import read_image
+from SlicerSynthReg.progress import Progress
+from SlicerSynthReg.service.run import run
+from SlicerSynthReg.spatial.grid import Grid
 from Testing.Slicer.scenes import (
     PLAIN,
     grid_parent,
-    label_map,
     linear_parent,
     matrix_of,
     segmentation,
@@ -35,46 +35,63 @@ from Testing.Slicer.scenes import (
 ADDED = 50.0
 
 
-def doing(seen: dict, grid_of=lambda grid: grid):
-    """A task that adds 50 to the image, on another grid if wanted, marks what is above 1000, and keeps what it saw."""
+@dataclass(frozen=True)
+class Report:
+    model: str = "none"
 
-    def task(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
-        for role, path in request.inputs.items():
-            table = path.endswith(".csv")
-            seen[role] = Path(path).read_text() if table else read_volume(path, allow_degenerate=True)
-        image = seen["image"]
+
+@dataclass(frozen=True)
+class Result:
+    """What image_task asks of a result of the API."""
+
+    images: dict[str, Image]
+    report: Report = Report()
+    warnings: tuple[str, ...] = ()
+
+    def save(self, folder: Path, images: bool = True) -> dict[str, str]:
+        assert not images
+        return {}
+
+
+def adding(given: dict, grid_of=lambda grid: grid):
+    """Return a function that adds 50 to the image, on another grid if wanted, marks what is above 1000, and keeps its
+    inputs in `given`."""
+
+    def derive(inputs: dict, parameters: dict, progress: Progress) -> Result:
+        given.update(inputs)
+        image = inputs["image"]
         grid = grid_of(image.grid)
-        made = Volume(image.resampled(grid).data + ADDED, grid)
-        write_volume(made, workspace / "image.nii.gz")
-        write_volume(Volume((made.data > 1000.5).int(), grid, "labels"), workspace / "marked.nii.gz")
-        return TaskOutcome({"image": "image.nii.gz", "labels": "marked.nii.gz"}, {"model": "none"})
+        made = Image(image.resampled(grid).data + ADDED, grid)
+        return Result({"image": made, "labels": Image((made.data > 1000.5).int(), grid, "labels")})
 
-    return task
+    return derive
 
 
 def derived(nodes: dict, seen: dict | None = None, grid_of=lambda grid: grid, **more) -> dict:
     """The nodes made of nodes["image"]."""
-    tasks = {"contrast_nodes": nodes_spec("contrast", doing({} if seen is None else seen, grid_of))}
+    tasks = {"contrast_nodes": nodes_spec("contrast", adding({} if seen is None else seen, grid_of))}
     main = nodes["image"]
 
     def place(loaded):
         makers = {
-            "image": lambda added: add_scan("made", loaded.arrays["image"], place_of(loaded, "image", main), added),
+            "image": lambda added: add_scan(
+                "made", loaded.arrays["image"], node_placement(loaded, "image", main), added
+            ),
             "labels": lambda added: add_segmentation(
-                "marked", loaded.arrays["labels"], place_of(loaded, "labels", main), added,
+                "marked", loaded.arrays["labels"], node_placement(loaded, "labels", main), added,
                 {"high": (1, new_segment("high", (1.0, 0.0, 0.0), "some~where"))}, main,
             ),
         }  # fmt: skip
-        return (yield from place_all(makers, Origin({"image": main}, main, "none", "")))
+        return (yield from add_all(makers, Origin({"image": main}, main, "none", "")))
 
-    work = nodes_work(
+    work = node_job(
         "contrast_nodes",
         lambda folder: write_nodes(nodes, folder, "image", **more),
         {},
         lambda result: load(result, ("image", "labels")),
         place,
     )
-    return at_once(work, lambda request, progress: run(request, progress, tasks))
+    return run_sync(work, lambda request, progress: run(request, progress, tasks))
 
 
 def values(node) -> np.ndarray:
@@ -146,19 +163,10 @@ def test_labels_are_brought_to_their_images_grid_under_the_numbers_given():
     assert len(index) > 300 and (two_balls()[tuple(there)] == 4).mean() > 0.97
 
 
-def test_cells_of_a_table_reach_the_task_as_a_table():
-    image, other = volume("scan", PLAIN, 1), volume("an / odd name", PLAIN, 2)
-    balls = label_map("balls", PLAIN, two_balls())
-    seen: dict = {}
-    derived({"image": image, "examples/one/input": other, "examples/one/output": balls}, seen)
-    header, row = seen["examples"].strip().splitlines()
-    assert header == "name,input,output" and row.startswith("one,") and "an _ odd name.nrrd" in row
-
-
 def test_a_part_holds_these_slices_at_their_place(tmp_path):
     image = volume("scan", skewed(), 1, (48, 42, 30))
-    finished(write_nodes({"image": image}, tmp_path, "image", parts={"image": (7, 12)}))
-    read = read_volume(tmp_path / "node0.nrrd")
+    run_steps(write_nodes({"image": image}, tmp_path, "image", parts={"image": (7, 12)}))
+    read = read_image(tmp_path / "node0.nrrd")
     np.testing.assert_array_equal(read.data[0].numpy(), values(image)[:, :, 7:12])
     np.testing.assert_allclose(
         read.grid.index_to_world(np.array([[3, 4, 0]]))[0], (matrix_of(image) @ [3, 4, 7, 1])[:3], atol=1e-4
@@ -169,5 +177,6 @@ def test_an_empty_segmentation_is_named():
     image = volume("scan", PLAIN, 1)
     parts = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "parts")
     parts.GetSegmentation().AddEmptySegment("nothing", "nothing")
-    with pytest.raises(RequestError, match="nothing drawn in parts"):
+    with pytest.raises(RequestError) as caught:
         derived({"image": image, "labels": parts})
+    assert caught.value.code == "segmentation-empty"

@@ -10,19 +10,18 @@ import pytest
 import slicer
 import vtk
 from scipy.ndimage import map_coordinates
-from SynthRegLib.inputs import RegistrationNodes
+from SynthRegLib.node_job import run_steps
 from SynthRegLib.nodes import NodeChanged
-from SynthRegLib.registration import register
-from SynthRegLib.scene import write_scene
+from SynthRegLib.registration_inputs import RegistrationNodes
+from SynthRegLib.registration_job import register
+from SynthRegLib.registration_scene import write_scene
+from SynthRegLib.scene_worker import nodes_spec
 from SynthRegLib.settings import Settings
-from SynthRegLib.work import finished
 
-from SlicerSynthReg.request import Request
-from SlicerSynthReg.space.transform import Affine
-from SlicerSynthReg.volume.landmarks import read_landmarks
-from SlicerSynthReg.volume.read import read_volume
-from SlicerSynthReg.volume.transforms import read_transform
-from Testing.Slicer.answers import answering, known_map
+from SlicerSynthReg.io.read import read_image
+from SlicerSynthReg.service.run import run
+from SlicerSynthReg.spatial.transform import Affine
+from Testing.Slicer.answers import known_map, known_registration
 from Testing.Slicer.known import running
 from Testing.Slicer.scenes import (
     PLAIN,
@@ -37,7 +36,7 @@ from Testing.Slicer.scenes import (
     volume,
 )
 
-STILL = Affine()
+IDENTITY = Affine()
 
 
 @pytest.fixture
@@ -45,19 +44,15 @@ def pair():
     return volume("fixed", PLAIN, 1), volume("moving", skewed(), 2)
 
 
-def inner_inputs(nodes: RegistrationNodes, wanted: str, read):
-    """What the registration itself is given under the name `wanted`, read while its files are there."""
+def given_to_register(nodes: RegistrationNodes, name: str):
+    """Return the argument `name` that the worker gives to the API's register()."""
     found = []
 
-    def spying(request: Request, workspace: Path, progress):
-        found.append(read(request.inputs[wanted]))
-        return answering(STILL)(request, workspace, progress)
+    def spy(fixed, moving, **more):
+        found.append({"fixed": fixed, "moving": moving, **more}[name])
+        return known_registration(IDENTITY)(fixed, moving, **more)
 
-    from SynthRegLib.scene_worker import nodes_spec
-
-    from SlicerSynthReg.run import run
-
-    tasks = {"register_nodes": nodes_spec("register", spying)}
+    tasks = {"register_nodes": nodes_spec("register", spy)}
     register(nodes, Settings(), lambda request, progress: run(request, progress, tasks))
     return found[0]
 
@@ -67,8 +62,8 @@ def test_voxels_and_place_are_written_as_slicer_has_them(tmp_path, dtype, pair):
     fixed, moving = pair
     values = (np.random.default_rng(0).random((30, 42, 48)) * 120).astype(dtype)
     node = slicer.util.addVolumeFromArray(values, skewed(), "typed")
-    finished(write_scene(RegistrationNodes(node, moving), tmp_path))
-    read = read_volume(tmp_path / "fixed.nrrd")
+    run_steps(write_scene(RegistrationNodes(node, moving), tmp_path))
+    read = read_image(tmp_path / "fixed.nrrd")
     np.testing.assert_array_equal(read.data[0].numpy(), values.T.astype(np.float32))
     np.testing.assert_allclose(read.grid.affine, matrix_of(node), atol=1e-9)
     again = slicer.util.loadVolume(str(tmp_path / "fixed.nrrd"))  # Slicer turns left-handed files over as it reads
@@ -84,8 +79,8 @@ def test_a_volume_that_changes_while_it_is_written_is_refused(tmp_path, pair):
     steps = write_scene(RegistrationNodes(big, pair[1]), tmp_path)
     next(steps)
     big.GetImageData().GetPointData().GetScalars().Modified()
-    with pytest.raises(NodeChanged, match="live changed while it was read.*Press Apply again"):
-        finished(steps)
+    with pytest.raises(NodeChanged, match="live was modified"):
+        run_steps(steps)
 
 
 def test_a_label_map_keeps_its_values_and_lies_on_its_image(pair):
@@ -96,7 +91,7 @@ def test_a_label_map_keeps_its_values_and_lies_on_its_image(pair):
     labels = label_map("labels", PLAIN, two_balls())
     labels.SetAndObserveTransformNodeID(parent.GetID())
     nodes = RegistrationNodes(fixed, moving, fixed_labels=labels, moving_labels=labels)
-    found = inner_inputs(nodes, "fixed_labels", lambda path: read_volume(path, "labels"))
+    found = given_to_register(nodes, "fixed_labels")
     np.testing.assert_array_equal(found.data[0].numpy(), two_balls())
     world = slicer.util.arrayFromTransformMatrix(parent) @ PLAIN
     np.testing.assert_allclose(found.grid.affine, world, atol=1e-6)
@@ -109,10 +104,10 @@ def test_segments_are_numbered_by_name_alike_in_both_images(pair):
     other.GetSegmentation().GetNthSegment(0).SetName("right")
     other.GetSegmentation().GetNthSegment(1).SetName("left")
     nodes = RegistrationNodes(fixed, moving, fixed_labels=one, moving_labels=other)
-    found = inner_inputs(nodes, "fixed_labels", lambda path: read_volume(path, "labels"))
+    found = given_to_register(nodes, "fixed_labels")
     balls = two_balls()
     np.testing.assert_array_equal(found.data[0].numpy(), np.where(balls == 4, 1, np.where(balls == 9, 2, 0)))
-    moving_found = inner_inputs(nodes, "moving_labels", lambda path: read_volume(path, "labels"))
+    moving_found = given_to_register(nodes, "moving_labels")
     counts = np.bincount(moving_found.data.numpy().ravel(), minlength=3)
     # the larger ball is "left" (1) in the fixed and, renamed, "right" (2) in the moving segmentation
     assert counts[2] > counts[1] > 0
@@ -126,9 +121,7 @@ def test_overlapping_segments_are_all_seen(pair):
     labels = label_map("whole", PLAIN, whole)
     slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(labels, node)
     assert node.GetSegmentation().GetNumberOfLayers() == 2
-    mask = inner_inputs(
-        RegistrationNodes(fixed, moving, fixed_mask=node), "fixed_mask", lambda path: read_volume(path, "labels")
-    )
+    mask = given_to_register(RegistrationNodes(fixed, moving, fixed_mask=node), "fixed_mask")
     np.testing.assert_array_equal(mask.data[0].numpy() > 0, whole)
 
 
@@ -138,11 +131,7 @@ def test_a_segmentation_under_a_grid_parent_lies_on_its_image(pair):
     moving.SetAndObserveTransformNodeID(parent.GetID())
     node = segmentation("parts", two_balls(), PLAIN)
     node.SetAndObserveTransformNodeID(parent.GetID())
-    found = inner_inputs(
-        RegistrationNodes(fixed, moving, moving_labels=node),
-        "moving_labels",
-        lambda path: read_volume(path, "labels", allow_degenerate=True),
-    )
+    found = given_to_register(RegistrationNodes(fixed, moving, moving_labels=node), "moving_labels")
     from_world = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, parent, from_world)
     index = np.argwhere(found.data[0].numpy() == 1)[::7]
@@ -159,7 +148,7 @@ def test_landmarks_go_in_world_and_come_back_moved(pair):
     here, there = markups(known_map().inverse().map_points(points)), markups(points, parent)
     there.SetNthControlPointLabel(2, 'named, "so"')
     nodes = RegistrationNodes(fixed, moving, fixed_landmarks=here, moving_landmarks=there)
-    given = inner_inputs(nodes, "moving_landmarks", read_landmarks)
+    given = given_to_register(nodes, "moving_landmarks")
     world = slicer.util.arrayFromMarkupsControlPoints(there, world=True)
     np.testing.assert_allclose(given.points_mm, world, atol=1e-6)
     assert given.labels[2] == 'named, "so"'
@@ -176,7 +165,7 @@ def test_the_start_is_what_would_bring_the_moving_image_near(pair, moving_parent
         moving.SetAndObserveTransformNodeID(linear_parent().GetID())
     start = linear_parent((3.0, 10.0, -4.0), (6.0, 2.0, -8.0), 1.0, name="start")
     nodes = RegistrationNodes(fixed, moving, initial_transform=start)
-    given = inner_inputs(nodes, "initial_transform", read_transform)
+    given = Affine(given_to_register(nodes, "initial_transform"))
     here = np.random.default_rng(1).uniform(-20, 20, (9, 3))
     # out of `start` into the moving volume's own space, and to where the moving volume lies now
     own = np.c_[here, np.ones(9)] @ np.linalg.inv(slicer.util.arrayFromTransformMatrix(start)).T
@@ -191,12 +180,12 @@ def test_the_forward_node_serves_as_a_start(pair):
     answer = Affine(np.array([[1.0, 0.02, 0, 4], [-0.02, 1, 0, -3], [0, 0, 1.03, 2], [0, 0, 0, 1]]))
     first = register(RegistrationNodes(fixed, moving), Settings(), running(answer))
     again = RegistrationNodes(fixed, moving, initial_transform=first.forward)
-    given = inner_inputs(again, "initial_transform", read_transform)
+    given = Affine(given_to_register(again, "initial_transform"))
     np.testing.assert_allclose(given.matrix, answer.matrix, atol=1e-3)
 
 
 def test_the_scene_file_is_plain_json(pair, tmp_path):
-    inputs = finished(write_scene(RegistrationNodes(*pair), tmp_path))
+    inputs = run_steps(write_scene(RegistrationNodes(*pair), tmp_path))
     record = json.loads(Path(inputs["scene"]).read_text())
     assert record["fixed"]["parent"] == np.eye(4).tolist() and record["moving"]["bent"] is None
 
@@ -206,7 +195,7 @@ def test_the_registration_is_given_the_images_as_they_lie_in_the_world(pair, kin
     fixed, moving = pair
     parent = linear_parent() if kind == "linear" else grid_parent(5, from_parent=kind == "grid")
     moving.SetAndObserveTransformNodeID(parent.GetID())
-    found = inner_inputs(RegistrationNodes(fixed, moving), "moving", read_volume)
+    found = given_to_register(RegistrationNodes(fixed, moving), "moving")
     from_world = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, parent, from_world)
     index = np.random.default_rng(2).integers(8, np.array(found.grid.shape) - 8, (300, 3))

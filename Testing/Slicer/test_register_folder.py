@@ -13,9 +13,9 @@ import pytest
 import torch
 from SynthRegLib.phantom import make_phantom
 
-from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.volume.volume import Volume
-from SlicerSynthReg.volume.write import write_volume
+from SlicerSynthReg.io.image import Image
+from SlicerSynthReg.io.write import write_image
+from SlicerSynthReg.spatial.grid import Grid
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "Modules" / "SynthRegister" / "Resources" / "Scripts" / "register_folder.py"
@@ -32,7 +32,7 @@ def a_folder_of_heads(tmp_path_factory) -> Path:
         (folder / "scans" / "one.nii.gz", head.moving, head.moving_affine),
     ):
         data = torch.from_numpy(values.astype(np.float32))[None]
-        write_volume(Volume(data, Grid(values.shape, affine)), path)
+        write_image(Image(data, Grid(values.shape, affine)), path)
     (folder / "scans" / "broken.nii.gz").write_bytes(b"no image")
     (folder / "scans" / "notes.txt").write_text("not listed")
     return folder
@@ -42,7 +42,7 @@ def run_script(*words: object) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "Modules")])}
     environment["PATH"] = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if "slicerhost" not in p)
     command = [sys.executable, str(SCRIPT), "--", *map(str, words)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def rows(out: Path) -> dict[str, dict[str, str]]:
@@ -50,6 +50,7 @@ def rows(out: Path) -> dict[str, dict[str, str]]:
         return {row["name"]: row for row in csv.DictReader(stream)}
 
 
+@pytest.mark.slow
 def test_a_folder_is_registered_and_started_again_goes_on(a_folder_of_heads, tmp_path):
     words = ["--fixed", a_folder_of_heads / "atlas.nii.gz", "--moving", a_folder_of_heads / "scans"]
     words += ["--out", tmp_path / "out", "--model", "none", "--workers", 1]

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from SynthRegLib.inputs import RegistrationNodes
-from SynthRegLib.registration import register
+from SynthRegLib.registration_inputs import RegistrationNodes
+from SynthRegLib.registration_job import register
 from SynthRegLib.results import DERIVED
 from SynthRegLib.settings import BRAIN_MODEL, Preset, Settings
 
-from SlicerSynthReg.space.transform import Affine
-from SlicerSynthReg.volume.transforms import read_transform
+from SlicerSynthReg.io.transforms import read_transform
+from SlicerSynthReg.parameters.registration import RegisterParameters
+from SlicerSynthReg.spatial.transform import Affine
 from Testing.Slicer.answers import known_map
 from Testing.Slicer.known import running
 from Testing.Slicer.scenes import PLAIN, label_map, linear_parent, segmentation, skewed, two_balls, volume
@@ -102,22 +103,22 @@ def test_transforms_survive_saving_beside_the_volumes(pair, tmp_path):
 
 def test_presets_reach_the_backend_as_its_own_parameters(pair):
     for preset, expected in (
-        (Preset.BRAIN_ACCURATE, {"preset": "accurate", "model": None, "affine_only": False}),
-        (Preset.BRAIN_FAST, {"preset": "fast", "model": None, "affine_only": False}),
+        (Preset.AUTOMATIC, {"preset": "accurate", "model": None, "affine_only": False}),
+        (Preset.FAST, {"preset": "fast", "model": None, "affine_only": False}),
         (Preset.ANY_ANATOMY, {"preset": "accurate", "anatomy": "other", "model": "none", "affine_only": False}),
         (Preset.AFFINE, {"preset": "accurate", "model": None, "affine_only": True}),
-        (Preset.CT, {"anatomy": "ct", "model": "none", "through_healthy": "none"}),
-        (Preset.MR_CT, {"anatomy": "mr-ct", "model": "none", "through_healthy": "none"}),
-        (Preset.FOLLOW_UP, {"anatomy": "auto", "model": None, "through_healthy": "both"}),
+        (Preset.CT, {"anatomy": "ct", "model": "none", "fill_lesions": "none"}),
+        (Preset.MR_CT, {"anatomy": "mr-ct", "model": "none", "fill_lesions": "none"}),
+        (Preset.FOLLOW_UP, {"anatomy": "auto", "model": None, "fill_lesions": "both"}),
     ):
-        settings = Settings(preset=preset, smoothness=2.0)
+        settings = Settings(preset=preset, options=RegisterParameters(regularization=2.0))
         registered = register(RegistrationNodes(*pair), settings, running(known_map()))
-        found = registered.report["parameters"]
-        assert {name: found[name] for name in expected} == expected
+        found = registered.report["run"]["parameters"]
+        assert {name: found.get(name) for name in expected} == expected
         assert found["regularization"] == 2.0 and found["device"] == "auto"
 
 
 def test_the_brain_model_is_the_backends():
-    from SlicerSynthReg.tasks.model import DEFAULT_MODEL
+    from SlicerSynthReg.weights.selection import DEFAULT_MODEL
 
     assert BRAIN_MODEL == DEFAULT_MODEL

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from SynthRegLib.inputs import RegistrationNodes
-from SynthRegLib.registration import register
+from SynthRegLib.registration_inputs import RegistrationNodes
+from SynthRegLib.registration_job import register
 from SynthRegLib.scene_worker import nodes_spec
 from SynthRegLib.settings import Preset, Settings
 
-from SlicerSynthReg.request import RequestError
-from SlicerSynthReg.run import run
-from SlicerSynthReg.tasks.table import TASKS
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.parameters.registration import RegisterParameters
+from SlicerSynthReg.service.run import run
+from SlicerSynthReg.tasks.registry import TASKS
 from Testing.Slicer.scenes import label_map
 
 SHAPE = (44, 40, 36)
@@ -52,6 +53,7 @@ def landed(found, point) -> np.ndarray:
     return np.array(found.forward.GetTransformFromParent().TransformPoint(point))
 
 
+@pytest.mark.slow
 def test_images_that_lie_apart_are_brought_together():
     away = PLAIN.copy()
     away[:3, 3] += (500.0, -300.0, 200.0)
@@ -80,7 +82,7 @@ def masked(where: tuple, preset: Preset) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("preset", [Preset.ANY_ANATOMY, Preset.BRAIN_FAST])
+@pytest.mark.parametrize("preset", [Preset.ANY_ANATOMY, Preset.FAST])
 def test_a_mask_that_leaves_nothing_is_told(preset):
     air = (slice(0, 5), slice(0, 5), slice(0, 36))
     assert "fixed mask that holds nothing but air" in masked(air, preset) or "leaves nothing of" in masked(air, preset)
@@ -95,20 +97,20 @@ def test_landmarks_in_a_line_are_told():
         scan("fixed", body()), scan("moving", body()), fixed_landmarks=lists[0], moving_landmarks=lists[1]
     )
     with pytest.raises(RequestError, match="Found fixed landmarks in a line .* expected a triangle at least. Place"):
-        register(nodes, Settings(Preset.ANY_ANATOMY, landmark_start=True), door)
+        register(nodes, Settings(Preset.ANY_ANATOMY, RegisterParameters(landmark_start=True)), door)
 
 
 @pytest.mark.parametrize(
-    ("preset", "told"),
-    [(Preset.CT, "no Hounsfield units"), (Preset.MR_CT, "neither image has Hounsfield units")],
+    ("preset", "warning"),
+    [(Preset.CT, "not Hounsfield units"), (Preset.MR_CT, "neither image has Hounsfield units")],
 )
-def test_a_preset_of_another_modality_is_told_in_the_result(preset, told, monkeypatch):
-    from SlicerSynthReg.space.transform import Affine
-    from SlicerSynthReg.tasks import choosing
-    from SlicerSynthReg.tasks.alignment import Alignment
+def test_a_preset_of_another_modality_is_told_in_the_result(preset, warning, monkeypatch):
+    from SlicerSynthReg.registration import dispatch
+    from SlicerSynthReg.registration.brain_pipeline import PipelineResult
+    from SlicerSynthReg.spatial.transform import Affine
 
-    done = Alignment(Affine(), np.eye(4), None, {}, 0.0, 0.0)
-    monkeypatch.setattr(choosing, "align_anywhere", lambda *args, **more: done)
+    done = PipelineResult(Affine(), {}, 0.0, 0.0)
+    monkeypatch.setattr(dispatch, "register_generic", lambda *args, **more: done)
     found = register(RegistrationNodes(scan("fixed", body()), scan("moving", body())), Settings(preset), door)
-    assert any(told in text for text in found.warnings)
-    assert told in found.moved.GetAttribute("SynthReg.Summary")
+    assert any(warning in text for text in found.warnings)
+    assert warning in found.moved.GetAttribute("SynthReg.Summary")

@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from slicerhost.installed import PLACE, ROOT, configure, install
+from slicerhost.installed import MODULES_FOLDER, configure, install
 
-INSTALLED = Path(PLACE) / "SlicerSynthReg"
+ROOT = Path(__file__).resolve().parents[2]
+INSTALLED = Path(MODULES_FOLDER) / "SlicerSynthReg"
 
 
 def package_files(package: Path) -> set[str]:
@@ -36,7 +37,7 @@ def small_extension(tmp_path: Path) -> Path:
     """A copy of the project's CMake lists around a package of four files, one of each kind that must be installed."""
     source = tmp_path / "source"
     package = source / "SlicerSynthReg"
-    for name in ("__init__.py", "space/grid.py", "weights/brains.json", "weights/brains.safetensors"):
+    for name in ("__init__.py", "spatial/grid.py", "weights/brains.json", "weights/brains.safetensors"):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).touch()
     lists = (ROOT / "CMakeLists.txt").read_text()
@@ -53,10 +54,10 @@ def test_every_file_of_the_package_is_installed(tmp_path: Path) -> None:
 def test_the_installed_package_is_imported_from_the_module_folder(tmp_path: Path) -> None:
     installed_files(ROOT, tmp_path)
     folder = tmp_path / "prefix" / INSTALLED
-    statement = "import SlicerSynthReg, SlicerSynthReg.space.grid as grid; print(grid.__file__)"
+    statement = "import SlicerSynthReg, SlicerSynthReg.spatial.grid as grid; print(grid.__file__)"
     command = [sys.executable, "-c", statement]
     found = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=True)
-    assert Path(found.stdout.strip()).resolve() == (folder / "space" / "grid.py").resolve()
+    assert Path(found.stdout.strip()).resolve() == (folder / "spatial" / "grid.py").resolve()
 
 
 def test_code_cards_and_weights_of_a_new_file_are_installed(small_extension: Path, tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_code_cards_and_weights_of_a_new_file_are_installed(small_extension: Pat
 @pytest.mark.parametrize(
     ("pattern", "lost"),
     [
-        ("/*.py", {"__init__.py", "space/grid.py"}),
+        ("/*.py", {"__init__.py", "spatial/grid.py"}),
         ("/weights/*.json", {"weights/brains.json"}),
         ("/weights/*.safetensors", {"weights/brains.safetensors"}),
     ],
@@ -84,9 +85,9 @@ def test_a_kind_of_file_that_the_rule_forgets_is_noticed(
 
 def test_a_file_of_an_unforeseen_kind_is_noticed(small_extension: Path, tmp_path: Path) -> None:
     package = small_extension / "SlicerSynthReg"
-    (package / "synth" / "shapes.txt").parent.mkdir()
-    (package / "synth" / "shapes.txt").touch()
-    assert package_files(package) - installed_files(small_extension, tmp_path) == {"synth/shapes.txt"}
+    (package / "synthesis" / "shapes.txt").parent.mkdir()
+    (package / "synthesis" / "shapes.txt").touch()
+    assert package_files(package) - installed_files(small_extension, tmp_path) == {"synthesis/shapes.txt"}
 
 
 def test_the_index_finds_its_metadata(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The modules as Slicer's extension packages install them: every file on disk in a list, every listed file on disk."""
+"""Install the modules as Slicer's extension packages do, and compare what is installed with the source tree."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from slicerhost.installed import ROOT, configure, install
+from slicerhost.installed import configure, install
 
+ROOT = Path(__file__).resolve().parents[2]
 MODULES = ROOT / "Modules"
 SHARED = {"SynthRegLib"}  # packages, installed with their folder; all else is a module, installed flat
 
 
 def on_disk(modules: Path) -> set[str]:
-    """Where every file below `modules` belongs in qt-scripted-modules, but for CMake's lists, tests and byte code."""
+    """Return the installed path of every file below `modules`, except CMake files, tests and byte code."""
     files = set()
     for path in modules.rglob("*"):
         name, *rest = path.relative_to(modules).parts
@@ -29,8 +30,8 @@ def installed(source: Path, target: Path) -> set[str]:
 
 
 @pytest.fixture
-def a_copy(tmp_path: Path) -> Path:
-    """The modules and CMake's lists, without the backend's files but for one."""
+def copied_source(tmp_path: Path) -> Path:
+    """Return a copy of the modules and the CMake files with one file of the backend."""
     source = tmp_path / "source"
     shutil.copytree(MODULES, source / "Modules", ignore=shutil.ignore_patterns("__pycache__"))
     package = source / "SlicerSynthReg"
@@ -61,23 +62,29 @@ def test_every_module_has_an_icon_a_panel_and_its_tests(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "new", ["SynthRegLib/new.py", "SynthRegister/new.py", "SynthRegister/Resources/Icons/new.svg"], ids=str
+    "new", ["SynthRegLib/new.py", "SynthRegister/SynthRegisterLib/new.py", "SynthRegister/Resources/Icons/new.svg"]
 )
-def test_a_file_in_no_list_is_noticed(new: str, a_copy: Path, tmp_path: Path) -> None:
-    (a_copy / "Modules" / new).touch()
+def test_a_new_file_is_installed_without_an_edit_of_cmake_files(new: str, copied_source: Path, tmp_path: Path) -> None:
+    (copied_source / "Modules" / new).touch()
     place = new if new.startswith("SynthRegLib") else new.partition("/")[2]
-    assert on_disk(a_copy / "Modules") - installed(a_copy, tmp_path) == {place}
+    assert place in installed(copied_source, tmp_path)
 
 
-def test_a_listed_file_that_is_gone_stops_the_configuration(a_copy: Path, tmp_path: Path) -> None:
-    (a_copy / "Modules" / "SynthRegister" / "Resources" / "UI" / "SynthRegister.ui").unlink()
-    with pytest.raises(RuntimeError, match=r"no file 'Resources/UI/SynthRegister\.ui'"):
-        install(a_copy, tmp_path)
+def test_a_script_outside_of_the_module_package_is_noticed(copied_source: Path, tmp_path: Path) -> None:
+    (copied_source / "Modules" / "SynthRegister" / "new.py").touch()
+    assert on_disk(copied_source / "Modules") - installed(copied_source, tmp_path) == {"new.py"}
 
 
-def test_two_files_in_one_place_stop_the_configuration(a_copy: Path, tmp_path: Path) -> None:
-    lists = a_copy / "Modules" / "CMakeLists.txt"
-    shutil.copytree(a_copy / "Modules" / "SynthRegister", a_copy / "Modules" / "Second")
+@pytest.mark.parametrize("required", ["SynthRegister.py", "Resources/UI/SynthRegister.ui"])
+def test_a_missing_required_file_stops_the_configuration(required: str, copied_source: Path, tmp_path: Path) -> None:
+    (copied_source / "Modules" / "SynthRegister" / required).unlink()
+    with pytest.raises(RuntimeError, match=f"no file '{required}'"):
+        install(copied_source, tmp_path)
+
+
+def test_two_files_with_one_installed_path_stop_the_configuration(copied_source: Path, tmp_path: Path) -> None:
+    lists = copied_source / "Modules" / "CMakeLists.txt"
+    shutil.copytree(copied_source / "Modules" / "SynthRegister", copied_source / "Modules" / "Second")
     lists.write_text(lists.read_text() + "add_subdirectory(Second)\n")
     with pytest.raises(RuntimeError, match="two files are installed as"):
-        install(a_copy, tmp_path)
+        install(copied_source, tmp_path)

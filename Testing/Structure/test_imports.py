@@ -1,7 +1,7 @@
-"""The floors of the house: every import of the backend is parsed, lazy ones included, and held against `FLOORS`.
+"""Import layers: every import of the backend is parsed, lazy ones included, and compared with `FLOORS`.
 
-A room may import rooms of lower floors, and rooms of its own floor as long as no circle closes. The methods are the
-exception: one method never imports another. The checker itself is tried on small houses with one fault each.
+A package may import packages of lower floors, and packages of its own floor as long as no cycle closes. The methods are
+the exception: one method never imports another. The checker itself is tested on small trees with one fault each.
 """
 
 from __future__ import annotations
@@ -19,21 +19,30 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "SlicerSynthReg"
 FLOORS = (
-    {"space", "nets", "weights"},
-    {"volume", "losses", "synth"},
-    {"methods", "evaluate"},
-    {"train", "report", "run", "request", "validate", "workspace", "tasks", "reading"},
-    {"cli", "batch", "cohort", "worklist", "worker", "client", "demo", "console", "review", "render"},
+    {"errors", "progress"},
+    {"parameters", "request", "runtime", "spatial", "networks", "weights"},
+    {"io", "losses", "synthesis"},
+    {"metrics"},
+    {"registration"},
+    {"healthy", "contrast", "in_context", "finetuning", "topology", "uncertainty"},
+    {"training", "report", "reader_study"},
+    {"api"},
+    {"tasks"},
+    {"service"},
+    {"cli"},
+    {"__main__"},
 )
+METHODS = FLOORS[5]
 FOREIGN = re.compile(r"(slicer|qt|ctk|vtk\w*|PythonQt|PySide\d?|PyQt\d?)$")
 LONGEST, LONG = 400, 300
 
 
 class Import(NamedTuple):
-    """One import statement: the dotted name it reaches for, and its line."""
+    """One import: the imported module, its line, and whether it is named in a string for import_module."""
 
     target: str
     line: int
+    dynamic: bool = False
 
 
 def module_name(path: Path, root: Path) -> str:
@@ -51,7 +60,10 @@ def imports_of(path: Path, root: Path, modules: dict[str, Path]) -> Iterator[Imp
         and (node.id if isinstance(node, ast.Name) else node.attr) in {"import_module", "__import__"}
         for node in ast.walk(tree)
     )
+    hidden = {id(inner) for node in ast.walk(tree) if _for_type_checkers(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
+        if own == PACKAGE and id(node) in hidden:
+            continue
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -63,36 +75,37 @@ def imports_of(path: Path, root: Path, modules: dict[str, Path]) -> Iterator[Imp
                 module = f"{base}.{alias.name}"
                 yield Import(module if module in modules else base, node.lineno)
         elif dynamic and isinstance(node, ast.Constant) and re.fullmatch(rf"{PACKAGE}\.[\w.]+", str(node.value)):
-            yield Import(str(node.value).rstrip("."), node.lineno)
+            yield Import(str(node.value).rstrip("."), node.lineno, True)
+
+
+def _for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def room_of(module: str) -> str:
     return (module.split(".") + [""])[1]
 
 
-def method_of(module: str) -> str:
-    return (module.split(".") + ["", ""])[2]
-
-
 def floor_of(room: str) -> int | None:
     return next((number for number, rooms in enumerate(FLOORS) if room in rooms), None)
 
 
-def judge(source: str, target: str, extensions: set[str]) -> str | None:
-    """What is wrong with `source` importing `target`, or None."""
+def judge(source: str, imported: Import, extensions: set[str]) -> str | None:
+    """Return what is wrong with `source` importing this, or None."""
+    target = imported.target
     top = target.split(".")[0]
     if FOREIGN.match(top) or top in extensions:
-        return "the backend knows no Slicer: hand the data over as Volume and Grid, from Modules/SynthRegLib"
+        return "the backend knows no Slicer: convert to Image and Grid in Modules/SynthRegLib"
     if top != PACKAGE or room_of(target) == "":
         return None
     here, there = floor_of(room_of(source)), floor_of(room_of(target))
     if source == PACKAGE:
-        return "the package's own __init__.py imports nothing: whoever imports one room would pay for all"
+        return None if imported.dynamic else "the package's own __init__.py exports lazily: use import_module"
     if here is None or there is None:
         return None
     if there > here:
         return f"upward, from floor {here} to floor {there}: move what is shared to the lower floor"
-    if room_of(source) == room_of(target) == "methods" and method_of(source) != method_of(target):
+    if {room_of(source), room_of(target)} <= METHODS and room_of(source) != room_of(target):
         return "sideways, from one method to another: move what is shared to a lower floor"
     return None
 
@@ -117,9 +130,10 @@ def faults(root: Path) -> list[str]:
     rooms = {room_of(module) for module in modules} - {""}
     found += [f"{room}: stands on no floor; give it one in FLOORS" for room in sorted(rooms) if floor_of(room) is None]
     for source, path in modules.items():
-        for target, line in imports_of(path, root, modules):
-            place = f"{path.relative_to(root).as_posix()}:{line}: imports {target}"
-            verdict = judge(source, target, extensions)
+        for imported in imports_of(path, root, modules):
+            target = imported.target
+            place = f"{path.relative_to(root).as_posix()}:{imported.line}: imports {target}"
+            verdict = judge(source, imported, extensions)
             if verdict:
                 found.append(f"{place}: {verdict}")
             elif target.startswith(f"{PACKAGE}.") and target not in known:
@@ -163,18 +177,20 @@ def test_no_file_is_too_long() -> None:
 
 
 SOUND_HOUSE = {
-    "__init__.py": "",
-    "space/__init__.py": "",
-    "space/grid.py": "import numpy",
-    "space/transform.py": "from . import grid\nfrom .grid import Grid",
-    "volume/volume.py": "from SlicerSynthReg.space.grid import Grid",
-    "volume/lps.py": "from ..space import grid",
-    "methods/synthmorph/model.py": "from .train_data import pairs",
-    "methods/synthmorph/train_data.py": "from SlicerSynthReg.volume import volume",
-    "methods/instance/adam.py": "def fit():\n    from SlicerSynthReg.space import transform",
-    "run.py": "import importlib\ntask = importlib.import_module('SlicerSynthReg.methods.synthmorph.model')",
-    "batch.py": "import importlib\ntask = importlib.import_module(f'SlicerSynthReg.methods.{name}.model')",
-    "cli.py": "from SlicerSynthReg import run",
+    "__init__.py": "from importlib import import_module\ndef __getattr__(n):\n"
+    "    return import_module('SlicerSynthReg.service.run')",
+    "spatial/__init__.py": "",
+    "spatial/grid.py": "import numpy",
+    "spatial/transform.py": "from . import grid\nfrom .grid import Grid",
+    "io/image.py": "from SlicerSynthReg.spatial.grid import Grid",
+    "io/lps.py": "from ..spatial import grid",
+    "registration/adam.py": "def fit():\n    from SlicerSynthReg.spatial import transform",
+    "healthy/una.py": "from .pipeline import run",
+    "healthy/pipeline.py": "from SlicerSynthReg.registration import adam",
+    "topology/prior.py": "from SlicerSynthReg.io import image",
+    "service/run.py": "import importlib\ntask = importlib.import_module('SlicerSynthReg.healthy.una')",
+    "service/batch.py": "import importlib\ntask = importlib.import_module(f'SlicerSynthReg.healthy.{name}')",
+    "cli/main.py": "from SlicerSynthReg.service import run",
 }
 
 
@@ -193,23 +209,28 @@ def test_a_sound_house_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "complaint"),
     [
-        ("space/grid.py", "import SlicerSynthReg.volume.volume", "space/grid.py:1: imports"),
-        ("space/grid.py", "from ..volume.volume import Volume", "upward"),
-        ("space/grid.py", "def late():\n    from SlicerSynthReg import run", "space/grid.py:2: imports"),
-        ("volume/volume.py", "class V:\n    def m(self):\n        from ..methods.instance import adam", "upward"),
-        ("space/grid.py", "from importlib import import_module\nimport_module('SlicerSynthReg.run')", "upward"),
-        ("space/grid.py", "import importlib\nimportlib.import_module(f'SlicerSynthReg.methods.{n}')", "upward"),
-        ("run.py", "if False:\n    from .cli import app", "upward"),
-        ("methods/instance/adam.py", "from ..synthmorph.model import Model", "sideways"),
-        ("methods/instance/adam.py", "from SlicerSynthReg.methods.synthmorph import model", "sideways"),
-        ("space/grid.py", "from .transform import Affine", "circle: "),
-        ("space/grid.py", "def late():\n    from . import transform", "circle: "),
-        ("volume/volume.py", "import slicer", "the backend knows no Slicer"),
-        ("cli.py", "def late():\n    from vtkmodules.util import numpy_support", "the backend knows no Slicer"),
-        ("cli.py", "import qt, ctk", "the backend knows no Slicer"),
-        ("__init__.py", "from SlicerSynthReg.space.grid import Grid", "the package's own __init__.py"),
+        ("spatial/grid.py", "import SlicerSynthReg.io.image", "spatial/grid.py:1: imports"),
+        ("spatial/grid.py", "from ..io.image import Image", "upward"),
+        ("spatial/grid.py", "def late():\n    from SlicerSynthReg.service import run", "spatial/grid.py:2: imports"),
+        ("io/image.py", "class V:\n    def m(self):\n        from ..registration import adam", "upward"),
+        (
+            "spatial/grid.py",
+            "from importlib import import_module\nimport_module('SlicerSynthReg.service.run')",
+            "upward",
+        ),
+        ("spatial/grid.py", "import importlib\nimportlib.import_module(f'SlicerSynthReg.healthy.{n}')", "upward"),
+        ("service/run.py", "if False:\n    from SlicerSynthReg.cli.main import app", "upward"),
+        ("registration/adam.py", "from ..healthy.una import Model", "upward"),
+        ("topology/prior.py", "from ..healthy.una import Model", "sideways"),
+        ("topology/prior.py", "from SlicerSynthReg.healthy import una", "sideways"),
+        ("spatial/grid.py", "from .transform import Affine", "circle: "),
+        ("spatial/grid.py", "def late():\n    from . import transform", "circle: "),
+        ("io/image.py", "import slicer", "the backend knows no Slicer"),
+        ("cli/main.py", "def late():\n    from vtkmodules.util import numpy_support", "the backend knows no Slicer"),
+        ("cli/main.py", "import qt, ctk", "the backend knows no Slicer"),
+        ("__init__.py", "from SlicerSynthReg.spatial.grid import Grid", "the package's own __init__.py"),
         ("tricks.py", "import numpy", "tricks: stands on no floor"),
-        ("run.py", "def late():\n    from SlicerSynthReg.methods.nowhere import f", "which does not exist"),
+        ("service/run.py", "def late():\n    from SlicerSynthReg.healthy.nowhere import f", "which does not exist"),
     ],
 )
 def test_one_fault_is_found(tmp_path: Path, file: str, text: str, complaint: str) -> None:
@@ -219,15 +240,17 @@ def test_one_fault_is_found(tmp_path: Path, file: str, text: str, complaint: str
 
 def test_two_rooms_of_one_floor_close_no_circle_through_different_files(tmp_path: Path) -> None:
     rooms = {
-        "synth/contrast.py": "from SlicerSynthReg.volume.volume import Volume",
-        "synth/draw.py": "",
-        "volume/nifti.py": "def late():\n    from SlicerSynthReg.synth.draw import draw",
+        "synthesis/mr_contrast.py": "from SlicerSynthReg.io.image import Image",
+        "synthesis/draw.py": "",
+        "io/nifti.py": "def late():\n    from SlicerSynthReg.synthesis.draw import draw",
     }
     [fault] = faults(build(tmp_path, {**SOUND_HOUSE, **rooms}))
-    assert fault.startswith("circle: ") and "synth" in fault and "volume" in fault
+    assert fault.startswith("circle: ") and "synthesis" in fault and "io" in fault
 
 
 def test_a_module_of_the_extension_is_no_part_of_the_backend(tmp_path: Path) -> None:
     (tmp_path / "Modules" / "SynthRegLib").mkdir(parents=True)
-    [fault] = faults(build(tmp_path, {**SOUND_HOUSE, "run.py": "from SynthRegLib.nodes import volume_from_node"}))
+    [fault] = faults(
+        build(tmp_path, {**SOUND_HOUSE, "service/run.py": "from SynthRegLib.nodes import volume_from_node"})
+    )
     assert "the backend knows no Slicer" in fault

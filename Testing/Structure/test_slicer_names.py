@@ -1,109 +1,27 @@
-"""Every name of Qt, ctk, qMRML, slicer and vtk that the modules use has a fact behind it in slicer_facts.json.
+"""Look up each name of Qt, CTK, qMRML, Slicer and VTK that the modules use in slicerhost's table of facts.
 
-Slicer's widgets exist nowhere but in Slicer: a misspelt property would be found by the first user. Testing/Host checks
-the facts themselves against PySide6 and slicer-core, where these are installed.
+Slicer's widgets exist nowhere but in Slicer: a misspelt property would be found by the first user.
 """
 
 from __future__ import annotations
 
 import collections
-import json
 import re
 from pathlib import Path
 
 import pytest
+from slicerhost.facts import read_facts
+from slicerhost.names_used import names_used
 
-from Testing.Structure.names_used import names_used
-
-HERE = Path(__file__).resolve().parent
-MODULES = HERE.parents[1] / "Modules"
-FACTS = json.loads((HERE / "slicer_facts.json").read_text())["facts"]
-REMEDY = "check the name in Slicer's sources, then run Testing/Structure/slicer_facts.py"
-
-PANEL = """
-import qt
-import slicer
-
-
-class Widget:
-    def setup(self):
-        self.ui.applyButton.connect("clicked(bool)", self.go)
-        self.timer = qt.QTimer()
-
-    def go(self, checked, node: slicer.vtkMRMLScalarVolumeNode = None):
-        self.ui.volumeSelector.addEnabled = False
-        self.timer.start()
-        manager = slicer.app.layoutManager()
-        manager.sliceWidget("Red").sliceController().fitSliceToBackground()
-        node.GetImageData()
-        slicer.util.getNode("x").GetDisplayNode()
-"""
-UI = """
-<ui><widget class="qMRMLWidget" name="top"><property name="geometry"/>
-  <widget class="QPushButton" name="applyButton"><property name="text"/></widget>
-  <widget class="qMRMLNodeComboBox" name="volumeSelector"><property name="own" stdset="0"/></widget></widget>
-<connections><connection><sender>top</sender><signal>mrmlSceneChanged(vtkMRMLScene*)</signal>
-  <receiver>volumeSelector</receiver><slot>setMRMLScene(vtkMRMLScene*)</slot></connection></connections></ui>
-"""
+MODULES = Path(__file__).resolve().parents[2] / "Modules"
+REMEDY = "check the name in Slicer's sources, then run `python -m slicerhost.facts LIST Modules`"
 
 
 def test_each_name_has_a_fact(capsys: pytest.CaptureFixture[str]) -> None:
-    used = names_used(MODULES)
-    unknown = {name: sorted(places) for name, places in used.items() if name not in FACTS}
+    facts, used = read_facts(), names_used(MODULES)
+    unknown = {name: sorted(places) for name, places in used.items() if name not in facts}
     assert not unknown, f"{unknown}: {REMEDY}"
-    origins = collections.Counter(re.search("slicer-core|CTK|Slicer|Qt|vtk|slicer", FACTS[name])[0] for name in used)
+    origins = collections.Counter(re.search("slicer-core|CTK|Slicer|Qt|vtk|slicer", facts[name])[0] for name in used)
     with capsys.disabled():
         print(f"\n{len(used)} names of Slicer, CTK, qMRML, Qt and VTK in Modules, each with its fact: {dict(origins)}")
     assert len(used) > 100
-
-
-@pytest.fixture
-def modules(tmp_path: Path) -> Path:
-    (tmp_path / "Panel.py").write_text(PANEL)
-    (tmp_path / "Panel.ui").write_text(UI)
-    return tmp_path
-
-
-def test_names_are_read_with_their_owners(modules: Path) -> None:
-    assert set(names_used(modules)) == {
-        "QPushButton",
-        "QPushButton.clicked(bool)",
-        "QPushButton.text",
-        "QTimer",
-        "QTimer.start",
-        "qMRMLNodeComboBox",
-        "qMRMLNodeComboBox.addEnabled",
-        "qMRMLNodeComboBox.setMRMLScene",
-        "qMRMLSliceControllerWidget.fitSliceToBackground",
-        "qMRMLSliceWidget.sliceController",
-        "qMRMLWidget",
-        "qMRMLWidget.geometry",
-        "qMRMLWidget.mrmlSceneChanged(vtkMRMLScene*)",
-        "qSlicerApplication.layoutManager",
-        "qSlicerLayoutManager.sliceWidget",
-        "slicer.util.getNode",
-        "vtk?.GetDisplayNode",
-        "vtkMRMLScalarVolumeNode",
-        "vtkMRMLScalarVolumeNode.GetImageData",
-    }
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "unknown"),
-    [
-        ("clicked(bool)", "clikced(bool)", "QPushButton.clikced(bool)"),
-        ("addEnabled", "addEnabeld", "qMRMLNodeComboBox.addEnabeld"),
-        ("sliceController", "sliceControler", "qMRMLSliceWidget.sliceControler"),
-        ("GetImageData", "GetImagedata", "vtkMRMLScalarVolumeNode.GetImagedata"),
-        ("GetDisplayNode", "GetDisplayNodes", "vtk?.GetDisplayNodes"),
-        ("layoutManager()", "layoutManger()", "qSlicerApplication.layoutManger"),
-        ("self.timer.start", "self.timer.begin", "QTimer.begin"),
-        ("ui.applyButton", "ui.aplyButton", "a .ui file.clicked(bool)"),
-    ],
-)
-def test_a_misspelt_name_has_none(modules: Path, old: str, new: str, unknown: str) -> None:
-    script = modules / "Panel.py"
-    script.write_text(PANEL.replace(old, new))
-    used = names_used(modules)
-    assert unknown in used
-    assert unknown not in FACTS

@@ -1,1 +1,1 @@
-"""The parts of SynthContext's panel and what they do, each by itself."""
+"""The sections of SynthContext's panel and their jobs."""

@@ -1,4 +1,4 @@
-"""SynthContext for scripts, and what its panel starts."""
+"""In-context prediction and fine-tuning for scripts."""
 
 # no `from __future__ import annotations`: like the module's own file, Slicer's wrappers read annotations as types
 from pathlib import Path
@@ -7,27 +7,27 @@ from typing import Optional
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from SynthRegLib.job import Listener
-from SynthRegLib.warm import WarmWorker
-from SynthRegLib.work import at_once, finished
+from SynthRegLib.node_job import run_steps, run_sync
+from SynthRegLib.worker_process import WorkerProcess
 
-from SlicerSynthReg.request import Progress, silent
-from SynthContextLib import contextset, home, runs
-from SynthContextLib.answering import Stages
-from SynthContextLib.answers import Answer
-from SynthContextLib.examplefolder import ExampleFolder
+from SlicerSynthReg.parameters.examples import FineTuneParameters, InContextParameters
+from SlicerSynthReg.progress import Progress, no_progress
+from SynthContextLib import example_set, job_stages, models
+from SynthContextLib.example_folder import ExampleFolder
+from SynthContextLib.finetuning_job import FineTunedModel
+from SynthContextLib.pair_rows import Row
 from SynthContextLib.parameters import SynthContextParameterNode
-from SynthContextLib.rows import Row
-from SynthContextLib.settings import Settings, Tuning
-from SynthContextLib.tuning import Tuned
+from SynthContextLib.prediction import Prediction
+from SynthContextLib.staged_job import Stages
 
 
 class SynthContextLogic(ScriptedLoadableModuleLogic):
-    """worker: kept warm between runs, until close(). folder: the examples as the worker read them last."""
+    """worker: the worker process, kept until close(). folder: cached examples."""
 
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        home.provide_folder()
-        self.worker = WarmWorker()
+        models.provide_folder()
+        self.worker = WorkerProcess()
         self.folder = ExampleFolder()
 
     def getParameterNode(self):
@@ -38,47 +38,52 @@ class SynthContextLogic(ScriptedLoadableModuleLogic):
         examples,
         target: slicer.vtkMRMLScalarVolumeNode,
         truth: Optional[slicer.vtkMRMLDisplayableNode] = None,
-        settings: Optional[Settings] = None,
-        progress: Progress = silent,
-    ) -> Answer:
-        """Do to `target` what the examples show, and wait for it; the nodes of the answer are in the scene.
+        parameters: Optional[InContextParameters] = None,
+        progress: Progress = no_progress,
+    ) -> Prediction:
+        """Predict for `target` what the examples show, synchronously; the result nodes are in the scene.
 
-        examples: pairs (image, answer) of nodes; () where settings.model is a fine-tuned one. Raises RequestError
-        (found, expected, remedy), and adds nothing.
+        examples: pairs (image, output) of nodes; () for a fine-tuned model. Raises RequestError; the scene is then
+        unchanged.
         """
         rows = [Row(*pair) for pair in examples]
-        stages = runs.applying(rows, [Row(target, truth)], settings or Settings(), self.folder)
-        return self._at_once(stages, progress)
+        stages = job_stages.prediction_stages(
+            rows, [Row(target, truth)], parameters or InContextParameters(), self.folder
+        )
+        return self._run_sync(stages, progress)
 
-    def fine_tune(self, examples, tuning: Optional[Tuning] = None, progress: Progress = silent) -> Tuned:
-        """Train a model of your own on pairs (image, segmentation or label map), and wait for it. Raises
-        RequestError."""
-        stages = runs.fine_tuning([Row(*pair) for pair in examples], tuning or Tuning(), self.folder)
-        return self._at_once(stages, progress)
+    def fine_tune(
+        self, examples, parameters: Optional[FineTuneParameters] = None, progress: Progress = no_progress
+    ) -> FineTunedModel:
+        """Fine-tune a model on pairs (image, segmentation or label map), synchronously. Raises RequestError."""
+        stages = job_stages.finetuning_stages(
+            [Row(*pair) for pair in examples], parameters or FineTuneParameters(), self.folder
+        )
+        return self._run_sync(stages, progress)
 
     def save_set(self, examples, folder) -> None:
-        """Write pairs as a folder that load_set and `synthreg context` read. Raises RequestError."""
-        self._at_once(runs.saving([Row(*pair) for pair in examples], Path(folder)), silent)
+        """Write pairs as a folder that load_set and `synthreg in-context` read. Raises RequestError."""
+        self._run_sync(job_stages.saving_stages([Row(*pair) for pair in examples], Path(folder)), no_progress)
 
     def load_set(self, folder):
-        """Pairs of nodes, from a folder of examples or a table. Raises RequestError."""
-        rows = finished(contextset.placed(*contextset.found_in(Path(folder))))
+        """Load pairs of nodes from a folder of examples or a table. Raises RequestError."""
+        rows = run_steps(example_set.load_pairs(*example_set.find_pairs(Path(folder))))
         return [(row.image, row.answer) for row in rows]
 
     def start(self, stages, listener: Listener) -> Stages:
-        """Run stages without waiting. Raises RequestError when the first cannot begin."""
+        """Start the stages. Raises RequestError if the first cannot begin."""
         running = Stages(stages, self.worker, listener)
         running.start()
         return running
 
     def close(self) -> None:
-        """End the worker process, and forget the examples it read."""
-        self.worker.give_up()
+        """End the worker process and forget the cached examples."""
+        self.worker.shutdown()
         self.folder.forget()
 
-    def _at_once(self, stages, progress):
+    def _run_sync(self, stages, progress):
         values = []
         for stage in stages:
             work = stage.make(values)
-            values.append(at_once(work, self.worker.client().run, progress) if work is not None else None)
+            values.append(run_sync(work, self.worker.client().run, progress) if work is not None else None)
         return values[-1]

@@ -1,4 +1,4 @@
-"""A pair of nodes as two small pictures: one axial slice through what is drawn, the labels over it."""
+"""Thumbnails of a pair of nodes: an axial slice through the labels, with the labels over it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import qt
 import slicer
 import vtk
 from SynthRegLib.labels import Layer, layers, numbering
+from SynthRegLib.node_geometry import ijk_to_ras, parent_matrix
 from SynthRegLib.nodes import is_labels
-from SynthRegLib.placement import ijk_to_ras, parent_matrix
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 PIXELS = 48
-_LOOKS = 400_000
-"""Voxels that are looked at to find the middle of a label map."""
+_MODES = 400_000
+"""Voxels that are sampled to find the centre of a label map."""
 
 
 def thumbnails(image: slicer.vtkMRMLVolumeNode, answer: slicer.vtkMRMLNode | None) -> tuple[qt.QIcon, qt.QIcon | None]:
-    """Of the image, and of the answer over it (None without one). Patient's right on the left, front above."""
+    """Return the thumbnails of the image, and of the output over it (None without one), in radiological convention."""
     scan = Layer(image.GetImageData(), _world(image) @ ijk_to_ras(image), None)
     middle = _middle(scan)
     colours: list[tuple[Layer, dict[int, tuple[float, float, float]]]] = []
@@ -45,30 +45,30 @@ def thumbnails(image: slicer.vtkMRMLVolumeNode, answer: slicer.vtkMRMLNode | Non
 
 
 def _world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
-    """4x4; a parent that bends is left out: thumbnails may be a little off."""
+    """Return the 4x4 matrix to the world, without non-linear transforms."""
     matrix = parent_matrix(node)
     return np.eye(4) if matrix is None else matrix
 
 
 def _values(layer: Layer) -> np.ndarray:
-    """(I, J, K), the image's own memory."""
+    """Return (I, J, K) values on the image's memory."""
     scalars = vtk_to_numpy(layer.image.GetPointData().GetScalars())
     return scalars.reshape(layer.image.GetDimensions()[::-1]).transpose(2, 1, 0)
 
 
 def _middle(layer: Layer, drawn_only: bool = False) -> np.ndarray:
-    """World mm: of the image, or of the voxels of a label map that are not 0."""
+    """Return the centre in world mm of the image, or of the non-zero voxels of a label map."""
     index = (np.array(layer.image.GetDimensions()) - 1) / 2
     if drawn_only:
         values = _values(layer)
-        step = max(1, round((values.size / _LOOKS) ** (1 / 3)))
+        step = max(1, round((values.size / _MODES) ** (1 / 3)))
         drawn = np.argwhere(values[::step, ::step, ::step] != 0)
         index = drawn.mean(0) * step if len(drawn) else index
     return layer.affine[:3, :3] @ index + layer.affine[:3, 3]
 
 
 def _plane(layer: Layer, middle: np.ndarray) -> np.ndarray:
-    """(PIXELS, PIXELS, 3) world mm, axial, as wide as the image is in that plane."""
+    """Return (PIXELS, PIXELS, 3) axial positions in world mm, as wide as the image."""
     shape = np.array(layer.image.GetDimensions())
     corners = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in shape], indexing="ij"), -1).reshape(-1, 3)
     world = corners @ layer.affine[:3, :3].T + layer.affine[:3, 3]
@@ -81,7 +81,7 @@ def _plane(layer: Layer, middle: np.ndarray) -> np.ndarray:
 
 
 def _seen(layer: Layer, points: np.ndarray) -> np.ndarray:
-    """The nearest voxel of each point, NaN outside."""
+    """Return the nearest voxel at each point, NaN outside."""
     inverse = np.linalg.inv(layer.affine)
     index = np.rint(points @ inverse[:3, :3].T + inverse[:3, 3]).astype(int)
     shape = np.array(layer.image.GetDimensions())
@@ -91,7 +91,7 @@ def _seen(layer: Layer, points: np.ndarray) -> np.ndarray:
 
 
 def _grey(values: np.ndarray) -> np.ndarray:
-    """uint8, the darkest and brightest hundredth cut off."""
+    """Return uint8 grey values between the 1st and the 99th percentile."""
     known = values[np.isfinite(values)]
     if not known.size:
         return np.zeros(values.shape, np.uint8)
@@ -105,7 +105,7 @@ def _colours(answer: slicer.vtkMRMLNode, layer: Layer) -> dict[int, tuple[float,
         segments = [answer.GetSegmentation().GetNthSegment(n) for n in range(_count(answer))]
         return {one.GetLabelValue(): one.GetColor() for one in segments if one.GetLabelValue() in layer.numbers}
     values = _values(layer)
-    step = max(1, round((values.size / _LOOKS) ** (1 / 3)))
+    step = max(1, round((values.size / _MODES) ** (1 / 3)))
     table = answer.GetDisplayNode().GetColorNode() if answer.GetDisplayNode() is not None else None
     found = {}
     for value in np.unique(values[::step, ::step, ::step]).tolist():
@@ -122,7 +122,7 @@ def _count(answer: slicer.vtkMRMLSegmentationNode) -> int:
 
 
 def _icon(pixels: np.ndarray) -> qt.QIcon:
-    """(H, W, 3) uint8, the first row on top, by way of PNG in memory."""
+    """Return the icon of (H, W, 3) uint8 pixels, first row on top."""
     picture = vtk.vtkImageData()
     picture.SetDimensions(pixels.shape[1], pixels.shape[0], 1)
     flat = np.ascontiguousarray(pixels[::-1]).reshape(-1, 3)

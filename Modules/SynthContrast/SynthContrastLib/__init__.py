@@ -1,1 +1,1 @@
-"""What SynthContrast is made of."""
+"""The sections of SynthContrast's panel and their jobs."""

@@ -1,4 +1,4 @@
-"""Which slice a preview is of, and which slices of the scan it needs."""
+"""The slice of a preview, and the slices that it depends on."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
-from SynthRegLib.placement import between, ijk_to_ras, mapped, parent_matrix
+from SynthRegLib.node_geometry import between, ijk_to_ras, mapped, parent_matrix
 
-from SlicerSynthReg.methods.mfm.solution import Solution, calls
-from SlicerSynthReg.request import RequestError
+from SlicerSynthReg.contrast.config import SolverConfig, nfe
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.parameters.derived_images import ContrastParameters
 from SynthContrastLib.models import chosen
-from SynthContrastLib.settings import ContrastSettings
 
 
 @dataclass(frozen=True)
-class Part:
-    """slices: first and end of the range of k that is needed. number: of the slice among them as the backend counts,
-    from the lowest at 1."""
+class SlicePart:
+    """slices: range of k that is needed. number: of the slice among them, from 1."""
 
     slices: tuple[int, int]
     number: int
 
 
 def slice_in_view(image: slicer.vtkMRMLScalarVolumeNode) -> int | None:
-    """k of the slice of `image` through the middle of the red view; None where there is no such view."""
+    """Return k of the slice through the centre of the red view, None without that view."""
     red = [view for view in slicer.util.getNodesByClass("vtkMRMLSliceNode") if view.GetLayoutName() == "Red"]
     if not red:
         return None
@@ -35,15 +34,15 @@ def slice_in_view(image: slicer.vtkMRMLScalarVolumeNode) -> int | None:
     return int(np.clip(round(k), 0, image.GetImageData().GetDimensions()[2] - 1))
 
 
-def part_for(image: slicer.vtkMRMLScalarVolumeNode, settings: ContrastSettings, k: int | None) -> Part:
-    """Slice k (the middle one for None) and its neighbours as far as the network looks. Raises RequestError where the
-    volume's slices are not axial, or are bent."""
+def part_for(image: slicer.vtkMRMLScalarVolumeNode, parameters: ContrastParameters, k: int | None) -> SlicePart:
+    """Return slice k (None: the middle) and the neighbours in the network's receptive field. Raises RequestError for
+    volumes without axial slices and under non-linear transforms."""
     matrix = parent_matrix(image)
     if matrix is None:
         raise RequestError(
             _(
-                "Found {name} under a transform that bends, expected a straight one for a preview. Press Apply for the "
-                "whole volume."
+                "Found {name} under a non-linear transform, expected a linear one for a preview. Press Apply for "
+                "the whole volume."
             ).format(name=image.GetName())
         )
     axes = (matrix @ ijk_to_ras(image))[:3, :3]
@@ -51,17 +50,17 @@ def part_for(image: slicer.vtkMRMLScalarVolumeNode, settings: ContrastSettings, 
     if abs(axes[2]).argmax() != 2:
         raise RequestError(
             _(
-                "Found that {name} is not stored in axial slices, expected these for a preview. Press Apply for the "
-                "whole volume."
+                "Found that {name} is not stored in axial slices, expected axial slices for a preview. Press Apply "
+                "for the whole volume."
             ).format(name=image.GetName())
         )
-    card = chosen(settings)
+    card = chosen(parameters)
     architecture = card.architecture if card is not None else {}
-    solution = Solution(settings.solver.value, settings.steps)
-    reach = architecture.get("neighbours", 1) * calls(solution, architecture.get("way", "flow"))
+    solver = SolverConfig(parameters.solver, parameters.steps)
+    reach = architecture.get("neighbours", 1) * nfe(solver, architecture.get("method", "flow"))
     count = image.GetImageData().GetDimensions()[2]
     k = count // 2 if k is None else k
     low, high = max(0, k - reach), min(count, k + reach + 1)
     if high - low < 2:  # a file of one slice is no volume
         low, high = max(0, high - 2), min(count, low + 2)
-    return Part((low, high), k - low + 1 if axes[2, 2] > 0 else high - k)
+    return SlicePart((low, high), k - low + 1 if axes[2, 2] > 0 else high - k)

@@ -1,4 +1,4 @@
-"""A virtual patient's CT as nodes: for the panel's button and for the module Sample Data."""
+"""The simulated CT as nodes, for the panel and for the module Sample Data."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 from SynthRegLib import install
-from SynthRegLib.job import Work
+from SynthRegLib.job import JobSteps
+from SynthRegLib.node_job import node_job, run_sync
 from SynthRegLib.results import (
     Added,
     Loaded,
+    NodePlacement,
     Origin,
-    Place,
+    add_all,
     add_scan,
     add_segmentation,
     load,
     new_segment,
-    place_all,
 )
-from SynthRegLib.warm import WarmWorker
-from SynthRegLib.work import at_once, nodes_work
+from SynthRegLib.worker_process import WorkerProcess
 from vtk.util.numpy_support import vtk_to_numpy
 
-from SlicerSynthReg.synth.ct.organs import ORGANS
-from SynthContrastLib.conversion import ABDOMEN
+from SlicerSynthReg.synthesis.ct.organs import ORGANS
+from SynthContrastLib.conversion_job import ABDOMEN
 
 NAME = "SynthContrastAbdomen"
 _MODEL = "virtual patient"
@@ -41,34 +41,34 @@ _OTHER = (0.55, 0.65, 0.55)
 
 @dataclass(frozen=True, eq=False)
 class SampleCT:
-    """contrast: what is converted. native: the same patient without contrast. organs: of both."""
+    """contrast: arterial phase. native: the same patient in native phase. organs: segmentation."""
 
     contrast: slicer.vtkMRMLScalarVolumeNode
     native: slicer.vtkMRMLScalarVolumeNode
     organs: slicer.vtkMRMLSegmentationNode
 
 
-def sample_work() -> Work:
-    """What a Job does; its value is SampleCT."""
+def sample_job() -> JobSteps:
+    """Return the steps of the simulation; its value is SampleCT."""
 
     def write(folder) -> Generator[None, None, dict[str, str]]:
         yield
         return {}
 
-    return nodes_work("ct_sample", write, {}, lambda result: load(result, ("contrast", "native", "labels")), _place)
+    return node_job("ct_sample", write, {}, lambda result: load(result, ("contrast", "native", "labels")), _place)
 
 
 def register_sample(icon: str) -> None:
-    """Offer the CT in the module Sample Data. icon: path of its thumbnail."""
+    """Register the CT in the module Sample Data. icon: path of its thumbnail."""
     import SampleData
 
     def download(source: object) -> list:
         install.ensure()
-        worker = WarmWorker()
+        worker = WorkerProcess()
         try:
-            made = at_once(sample_work(), worker.client().run)
+            made = run_sync(sample_job(), worker.client().run)
         finally:
-            worker.give_up()
+            worker.shutdown()
         return [made.contrast, made.native, made.organs]
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
@@ -78,7 +78,7 @@ def register_sample(icon: str) -> None:
 
 def _place(loaded: Loaded) -> Generator[None, None, SampleCT]:
     found = loaded.report["placement"]["contrast"]
-    where = Place(tuple(found["shape"]), np.array(found["affine"]), None)
+    where = NodePlacement(tuple(found["shape"]), np.array(found["affine"]), None)
     made: dict[str, slicer.vtkMRMLScalarVolumeNode] = {}
 
     def scan(key: str, name: str, added: Added) -> slicer.vtkMRMLScalarVolumeNode:
@@ -98,8 +98,8 @@ def _place(loaded: Loaded) -> Generator[None, None, SampleCT]:
         return node
 
     makers = {
-        "contrast": partial(scan, "contrast", _("Sample CT with contrast")),
-        "native": partial(scan, "native", _("Sample CT, truly native")),
+        "contrast": partial(scan, "contrast", _("Sample CT, arterial phase")),
+        "native": partial(scan, "native", _("Sample CT, native")),
         "organs": organs,
     }
-    return SampleCT(**(yield from place_all(makers, Origin({}, None, _MODEL, ""))))
+    return SampleCT(**(yield from add_all(makers, Origin({}, None, _MODEL, ""))))

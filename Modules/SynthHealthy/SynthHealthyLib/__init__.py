@@ -1,1 +1,1 @@
-"""The parts of the module SynthHealthy."""
+"""The sections of SynthHealthy's panel and their jobs."""

@@ -1,1 +1,1 @@
-"""What only SynthRegister uses: its panel's parts, and the work behind them."""
+"""The sections of SynthRegister's panel and their jobs."""

@@ -1,1 +1,1 @@
-"""The parts of SynthReview: what is drawn in each slice view, what the probe says, what readers are shown and asked."""
+"""The sections of SynthReview's panel, and what is drawn in the slice views."""

@@ -1,4 +1,4 @@
-"""Diverging colours around a dark middle, so that what is equal stays dark in a dark room, and their scale bar."""
+"""Diverging colour table with a dark centre, so that equal values are dark, and its scale bar."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ FOLDED = (1.0, 0.0, 1.0)
 def diverging(
     low: float, high: float, opacity: float = 1.0, clear_middle: bool = False, folded: bool = False
 ) -> vtk.vtkLookupTable:
-    """From blue, lower than the middle of the range, over black to red. Not-a-number is left clear.
-
-    clear_middle: black gives way to what lies beneath. folded: whatever is not above `low` is magenta.
-    """
+    """Return the table from blue (low) over black to red (high); NaN is transparent. clear_middle: transparent instead
+    of black. folded: values up to `low` are magenta."""
     table = vtk.vtkLookupTable()
     table.SetNumberOfTableValues(_COLOURS)
     table.SetRange(low, high)
@@ -38,7 +36,7 @@ def diverging(
 
 
 class ScaleBar:
-    """At the right edge of one slice view."""
+    """Scale bar at the right edge of a slice view."""
 
     def __init__(self, renderer: vtk.vtkRenderer) -> None:
         self._renderer = renderer
@@ -56,7 +54,7 @@ class ScaleBar:
             text.ShadowOn()
 
     def show(self, table: vtk.vtkLookupTable, title: str) -> None:
-        """table: as `diverging` makes it, opaque; the bar takes its range. title: short, it is not wrapped."""
+        """table: an opaque one of `diverging`, whose range is shown. title: short, as it is not wrapped."""
         low, high = table.GetRange()
         self._bar.SetLabelFormat("%.0f" if high - low > 20 else "%.2f")
         self._bar.SetLookupTable(table)

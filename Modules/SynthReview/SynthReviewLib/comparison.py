@@ -1,4 +1,4 @@
-"""Two images in all slice views at once, as the parameter node says."""
+"""Comparison of two images in all slice views."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import slicer
 from slicer.i18n import tr as _
 from SynthRegLib.review import Mode, SynthReviewParameterNode, Units
 
-from SynthReviewLib.comparedview import ComparedView, Look
+from SynthReviewLib.compared_view import ComparedView, ViewSettings
 from SynthReviewLib.deformation import Grid
-from SynthReviewLib.regions import Checkerboard, Wipe
-from SynthReviewLib.windows import LinkedWindows, window_of
+from SynthReviewLib.regions import Checkerboard, SplitRegion
+from SynthReviewLib.window_level import LinkedWindows, window_of
 
 _MAP_OPACITY = 0.85
 
 
 class Comparison:
-    """wiped: called with the split line's new place when the user drags it."""
+    """wiped: called with the new position of the dragged split line."""
 
     def __init__(self, wiped: Callable[[float], None]) -> None:
         self._wiped = wiped
@@ -34,7 +34,7 @@ class Comparison:
         self._flicker.connect("timeout()", self.swap)
 
     def show(self, parameters: SynthReviewParameterNode) -> None:
-        """With fewer than two images: what there is, and nothing over it."""
+        """Show the comparison; with fewer than two images only what there is."""
         self._parameters = parameters
         images = (parameters.first, parameters.second)
         if images != self._shown and any(images + self._shown):
@@ -61,7 +61,7 @@ class Comparison:
         self._redraw()
 
     def stop(self) -> None:
-        """Take everything of ours out of the views; the two images stay, faded."""
+        """Remove the comparison from the views; the two images stay, blended."""
         self._flicker.stop()
         self._windows.forget()
         self._grid.hide()
@@ -75,14 +75,14 @@ class Comparison:
         self._shown = ()
 
     def swap(self) -> None:
-        """B alone, and back: by itself in flicker mode, by a key in every mode."""
+        """Show B alone, and back; periodically in flicker mode, by a key in every mode."""
         if self._parameters is not None and self._comparable():
             self._second_alone = not self._second_alone
             self._set_opacity()
             self._redraw()
 
     def _place(self) -> None:
-        """Both images into all views, in three linked planes."""
+        """Show both images in all views, in three linked planes."""
         self._offset_mm = (0.0, 0.0)
         manager = slicer.app.layoutManager()
         if manager is None:
@@ -101,7 +101,7 @@ class Comparison:
         slicer.util.setSliceViewerLayers(background=behind, foreground=front, fit=True)
 
     def _set_opacity(self) -> None:
-        """Of B in Slicer's own blending: only fade and flicker use it, whatever else is drawn lies over A."""
+        """Set the opacity of B in Slicer's blending, which only the modes opacity and flicker use."""
         opacity = self._parameters.opacity if self._parameters.mode is Mode.FADE else 0.0
         for composite in _composites():
             composite.SetForegroundOpacity(1.0 if self._second_alone else opacity)
@@ -109,7 +109,7 @@ class Comparison:
     def _redraw(self) -> None:
         if self._parameters is None:
             return
-        look = self._look() if self._comparable() and not self._second_alone else None
+        look = self._settings() if self._comparable() and not self._second_alone else None
         for view in self._views:
             view.show(look)
 
@@ -119,13 +119,13 @@ class Comparison:
             image is not None and image.GetImageData() is not None for image in (first, second)
         )
 
-    def _look(self) -> Look:
+    def _settings(self) -> ViewSettings:
         parameters = self._parameters
         windows = tuple(window_of(image) for image in self._shown)
         (window, _level), (other, other_level) = windows
         normalised = parameters.units is Units.WINDOW
         limit = parameters.range if normalised else parameters.range / 100 * window
-        return Look(
+        return ViewSettings(
             mode=parameters.mode,
             region=self._region(),
             windows=windows if normalised else None,
@@ -137,16 +137,16 @@ class Comparison:
             map_opacity=_MAP_OPACITY,
         )
 
-    def _region(self) -> Wipe | Checkerboard | None:
+    def _region(self) -> SplitRegion | Checkerboard | None:
         parameters = self._parameters
         if parameters.mode is Mode.WIPE:
-            return Wipe(parameters.position, parameters.direction)
+            return SplitRegion(parameters.position, parameters.direction)
         if parameters.mode is Mode.CHECKERBOARD:
             return Checkerboard(parameters.blockMm, self._offset_mm)
         return None
 
-    def _moved(self, region: Wipe | Checkerboard) -> None:
-        if isinstance(region, Wipe):
+    def _moved(self, region: SplitRegion | Checkerboard) -> None:
+        if isinstance(region, SplitRegion):
             self._wiped(region.position)
         else:
             self._offset_mm = region.offset_mm
@@ -158,6 +158,6 @@ def _composites() -> list[slicer.vtkMRMLSliceCompositeNode]:
 
 
 def _label_map(parameters: SynthReviewParameterNode) -> slicer.vtkMRMLLabelMapVolumeNode | None:
-    """For the views' label layer, as an outline; a segmentation shows itself."""
+    """Return the label map of the label layer, as an outline; segmentations have their own display."""
     labels = parameters.labels
     return labels if labels is not None and labels.IsA("vtkMRMLLabelMapVolumeNode") else None

@@ -1,4 +1,4 @@
-"""Where image B crosses a value, as a line upon the view: found in the slice as it is sampled, so it moves with it."""
+"""Isocontour of image B in a slice view, computed in the sampled slice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Contour:
         self._actor.GetProperty().SetLineWidth(2)
 
     def show(self, layer: slicer.vtkMRMLSliceLayerLogic, value: float) -> bool:
-        """Of the layer's volume; False where it has none, or more than one value a voxel."""
+        """Show the contour of the layer's volume; return False without a volume of one value per voxel."""
         volume = layer.GetVolumeNode()
         if volume is None or volume.GetImageData() is None or volume.GetImageData().GetNumberOfScalarComponents() != 1:
             return False

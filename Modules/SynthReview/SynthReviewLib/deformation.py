@@ -1,19 +1,19 @@
-"""What a transform does to space, over the views: its grid, drawn by Slicer, and its change of volume, live."""
+"""Display of a transform in the views: deformed grid and Jacobian map."""
 
 from __future__ import annotations
 
 import numpy as np
 import slicer
 import vtk
-from SynthRegLib.placement import between, mapped
+from SynthRegLib.node_geometry import between, mapped
 from vtk.util.numpy_support import numpy_to_vtk
 
-_MOST_POINTS = 15_000
+_MAX_POINTS = 15_000
 _STEP_MM = 0.5
 
 
 def volume_change(transform: vtk.vtkAbstractTransform, points: np.ndarray) -> np.ndarray:
-    """(N, 3) -> (N,): the determinant of the transform's derivative, by central differences over 1 mm."""
+    """Return (N,) Jacobian determinants at (N, 3) points, by central differences over 1 mm."""
     columns = []
     for axis in range(3):
         step = np.zeros(3)
@@ -23,12 +23,12 @@ def volume_change(transform: vtk.vtkAbstractTransform, points: np.ndarray) -> np
 
 
 def pulled(transform: slicer.vtkMRMLTransformNode) -> vtk.vtkGeneralTransform:
-    """Where each point of the result is taken from: world -> below the transform, as images are resampled."""
+    """Return the transform by which images are resampled: world -> space under the transform."""
     return between(None, transform)
 
 
 class VolumeChange:
-    """The determinant over one slice view, in colours: above 1 the image there was larger before."""
+    """Jacobian map in a slice view; above 1 the moving image is contracted there."""
 
     def __init__(self) -> None:
         self._samples = vtk.vtkTrivialProducer()
@@ -41,9 +41,9 @@ class VolumeChange:
     def connect(
         self, node: slicer.vtkMRMLSliceNode, transform: slicer.vtkMRMLTransformNode, table: vtk.vtkLookupTable
     ) -> vtk.vtkAlgorithmOutput:
-        """Sampled every few pixels (at most some 15 000 points a view) and interpolated between."""
+        """Sample every few pixels (at most about 15 000 points per view) and interpolate."""
         width, height = node.GetDimensions()[:2]
-        step = max(1.0, (width * height / _MOST_POINTS) ** 0.5)
+        step = max(1.0, (width * height / _MAX_POINTS) ** 0.5)
         columns, rows = max(2, round(width / step)), max(2, round(height / step))
         x, y = np.meshgrid(np.linspace(0, width - 1, columns), np.linspace(0, height - 1, rows))
         to_ras = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())
@@ -60,7 +60,7 @@ class VolumeChange:
 
 
 class Grid:
-    """The transform's own display, switched to a grid over an image, and back to what it was."""
+    """The transform's own display as a grid over an image; `hide` restores it."""
 
     def __init__(self) -> None:
         self._display: slicer.vtkMRMLTransformDisplayNode | None = None

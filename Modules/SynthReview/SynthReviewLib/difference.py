@@ -1,4 +1,4 @@
-"""B minus A, live: both are subtracted as they are sampled for the view, whatever their grids and transforms."""
+"""Difference B minus A, computed in the sampled slices, for any grids and transforms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import vtk
 
 
 class Difference:
-    """The difference of the two layers of one slice view, in colours; clear where either image ends."""
+    """The coloured difference of both layers of a slice view; transparent outside of either image."""
 
     def __init__(self) -> None:
         self._scaled = [vtk.vtkImageShiftScale(), vtk.vtkImageShiftScale()]
@@ -29,10 +29,8 @@ class Difference:
     def connect(
         self, logic: slicer.vtkMRMLSliceLogic, windows: list[tuple[float, float]] | None, table: vtk.vtkLookupTable
     ) -> vtk.vtkAlgorithmOutput | None:
-        """The coloured image; None where a layer is empty or has more than one value a voxel.
-
-        windows: (window, level) of A and of B in per cent of which each is counted; None for the values as they are.
-        """
+        """Return the coloured image; None for an empty layer or several values per voxel. windows: (window, level) of A
+        and B for relative values in per cent; None for the values themselves."""
         layers = (logic.GetBackgroundLayer(), logic.GetForegroundLayer())
         if any(layer is None or not _is_scalar(layer.GetVolumeNode()) for layer in layers):
             return None

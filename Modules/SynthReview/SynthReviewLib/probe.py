@@ -1,4 +1,4 @@
-"""What lies under the crosshair: the images' values and difference, the label, how far the transform moves it."""
+"""Values at the crosshair: both images, their difference, label, displacement, Jacobian."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 import vtk
-from SynthRegLib.placement import between, ijk_to_ras, mapped
+from SynthRegLib.node_geometry import between, ijk_to_ras, mapped
 
 from SynthReviewLib.deformation import pulled, volume_change
 
 
 @dataclass(frozen=True)
-class Found:
-    """values: of A and B, None outside of the image. displacement_mm: RAS. change: of volume, the determinant."""
+class ProbeValues:
+    """values: of A and B, None outside of the image. displacement_mm: RAS. change: Jacobian determinant."""
 
     ras: tuple[float, float, float]
     values: tuple[float | None, float | None]
@@ -24,7 +24,7 @@ class Found:
 
     @property
     def difference(self) -> float | None:
-        """B minus A."""
+        """Return B minus A."""
         first, second = self.values
         return None if first is None or second is None else second - first
 
@@ -34,19 +34,19 @@ def probe(
     volumes: tuple[slicer.vtkMRMLScalarVolumeNode | None, slicer.vtkMRMLScalarVolumeNode | None],
     labels: slicer.vtkMRMLDisplayableNode | None = None,
     transform: slicer.vtkMRMLTransformNode | None = None,
-) -> Found:
-    """ras: (3,) mm in the world."""
+) -> ProbeValues:
+    """Return the values at ras, (3,) mm in the world."""
     values = tuple(value_at(volume, ras) if volume is not None else None for volume in volumes)
     moved = change = None
     if transform is not None:
         pull = pulled(transform)
         moved = tuple((mapped(pull, ras[None])[0] - ras).tolist())
         change = float(volume_change(pull, ras[None])[0])
-    return Found(tuple(ras.tolist()), values, labels_at(labels, ras) if labels is not None else (), moved, change)
+    return ProbeValues(tuple(ras.tolist()), values, labels_at(labels, ras) if labels is not None else (), moved, change)
 
 
 def value_at(volume: slicer.vtkMRMLScalarVolumeNode, ras: np.ndarray) -> float | None:
-    """Between voxels as the views interpolate; None outside, and where a voxel holds more than one value."""
+    """Return the interpolated value; None outside and for several values per voxel."""
     image = volume.GetImageData()
     if image is None or image.GetNumberOfScalarComponents() != 1:
         return None
@@ -65,7 +65,7 @@ def value_at(volume: slicer.vtkMRMLScalarVolumeNode, ras: np.ndarray) -> float |
 
 
 def labels_at(node: slicer.vtkMRMLDisplayableNode, ras: np.ndarray) -> tuple[str, ...]:
-    """Names of the segments, or of the label map's colour, at a point in the world."""
+    """Return the names of the segments, or of the label, at a point in the world."""
     if node.IsA("vtkMRMLSegmentationNode"):
         return _segments_at(node, ras)
     image = node.GetImageData()

@@ -1,4 +1,4 @@
-"""Which pixels of a slice view belong to image B: right of (below) the split line, or every other block."""
+"""Regions of a slice view that show image B: one side of the split line, or alternating blocks."""
 
 from __future__ import annotations
 
@@ -10,40 +10,39 @@ from SynthRegLib.review import Direction
 
 
 @dataclass(frozen=True)
-class Wipe:
-    """position: of the line, a share of the view's width (height, from the top)."""
+class SplitRegion:
+    """position: of the line, relative to the view's width (or to its height, from the top)."""
 
     position: float
     direction: Direction
 
     def mask(self, node: slicer.vtkMRMLSliceNode) -> np.ndarray:
-        """(height, width) bool, the first row at the bottom, as VTK counts; True where B is shown."""
+        """Return (height, width) bool, first row at the bottom as in VTK; True where B is shown."""
         width, height = node.GetDimensions()[:2]
         if self.direction is Direction.ACROSS:
             return np.broadcast_to(np.arange(width) >= self.line(node), (height, width))
         return np.broadcast_to((np.arange(height) < height - self.line(node))[:, None], (height, width))
 
     def line(self, node: slicer.vtkMRMLSliceNode) -> int:
-        """Pixels left of the line, or above it."""
+        """Return the pixels of the line."""
         width, height = node.GetDimensions()[:2]
         return round(self.position * (width if self.direction is Direction.ACROSS else height))
 
 
 @dataclass(frozen=True)
 class Checkerboard:
-    """Blocks of block_mm that lie still on the patient while the view is moved or zoomed; offset_mm: their shift along
-    the view's axes, right and up."""
+    """Blocks of block_mm, fixed in the patient's space. offset_mm: shift along the view's axes, right and up."""
 
     block_mm: float
     offset_mm: tuple[float, float] = (0.0, 0.0)
 
     def mask(self, node: slicer.vtkMRMLSliceNode) -> np.ndarray:
-        """(height, width) bool, the first row at the bottom; True where B is shown."""
+        """Return (height, width) bool, first row at the bottom as in VTK; True where B is shown."""
         across, up = (np.floor(blocks).astype(int) for blocks in self.blocks(node))
         return (up[:, None] + across) % 2 == 1
 
     def blocks(self, node: slicer.vtkMRMLSliceNode) -> tuple[np.ndarray, np.ndarray]:
-        """Of each column (width,) and row (height,): its place on the patient, in blocks."""
+        """Return the position of each column (width,) and row (height,) in the patient's space, in blocks."""
         to_ras = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())
         places = []
         for axis, count in enumerate(node.GetDimensions()[:2]):
@@ -53,7 +52,7 @@ class Checkerboard:
         return places[0], places[1]
 
     def corner(self, node: slicer.vtkMRMLSliceNode) -> tuple[int, int]:
-        """(x, y) of the block corner that is nearest to the middle of the view, y counted from the bottom."""
+        """Return (x, y) of the block corner nearest to the centre of the view, y from the bottom."""
         nearest = []
         for places in self.blocks(node):
             middle = places[len(places) // 2]

@@ -1,4 +1,4 @@
-"""Keys that work wherever the mouse is, as long as the module is the one on the screen."""
+"""Keyboard shortcuts that are active while the module is shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import slicer
 
 
 class Shortcuts:
-    """slots: key, as Qt writes it -> what it does. Nothing without a main window."""
+    """slots: key sequence -> function. Without a main window nothing happens."""
 
     def __init__(self, slots: dict[str, Callable[[], None]]) -> None:
         self._slots = slots

@@ -1,4 +1,4 @@
-"""What the module says of itself."""
+"""Help and acknowledgement texts of SynthReview."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from slicer.i18n import tr as _
 
 def help_text() -> str:
     return _(
-        "<p>Look at results before you trust them.</p>"
-        "<ul><li><b>Compare</b>: two images in three linked views, faded, flickering, split, as a checkerboard, as a "
-        "difference or as a contour; the transform as a grid and as a map of volume change.</li>"
-        "<li><b>Blinded reading</b>: judge cases without knowing what they are. Every answer is on disk before the "
-        "next case opens; what the cases were is told only at the end.</li>"
-        "<li><b>Quality of many cases</b>: the measures of a folder of results, from the worst to the best.</li></ul>"
+        "<p>Reviews registration and synthesis results.</p>"
+        "<ul><li><b>Compare</b>: two images in three linked views by opacity, flicker, split view, checkerboard, "
+        "difference or contour; the transform as a deformed grid and as a Jacobian map.</li>"
+        "<li><b>Blinded reading</b>: a reader study with randomized, blinded cases. Every answer is saved before the "
+        "next case opens; the key is opened at the end.</li>"
+        "<li><b>Quality control of cases</b>: the measures of a folder of results, from worst to best.</li></ul>"
         "<p><b>For research. Not for diagnosis or treatment.</b></p>"
     )
 

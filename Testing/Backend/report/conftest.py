@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from SlicerSynthReg.report.record import RegistrationReport
-from SlicerSynthReg.space.grid import Grid
-from SlicerSynthReg.volume.volume import Volume
+from SlicerSynthReg.io.image import Image
+from SlicerSynthReg.report.record import LabelOverlap, RegistrationReport, RunRecord, TransformQuality
+from SlicerSynthReg.spatial.grid import Grid
 
 
 def ball(grid: Grid, centre_mm, radius_mm: float) -> np.ndarray:
@@ -16,10 +16,10 @@ def ball(grid: Grid, centre_mm, radius_mm: float) -> np.ndarray:
     return inside.reshape(grid.shape)
 
 
-def anatomy(grid: Grid, name: str = "head.nii.gz") -> Volume:
-    """A grey head of 40 mm radius with one bright ball: on the patient's left, in front, and high up."""
+def anatomy(grid: Grid, name: str = "head.nii.gz") -> Image:
+    """Return a grey head of 40 mm radius with a bright ball: left, anterior, superior."""
     values = 50.0 * ball(grid, (0, 0, 0), 40) + 150.0 * ball(grid, (-20, 16, 12), 9)
-    return Volume(torch.from_numpy(values).float()[None], grid, name=name)
+    return Image(torch.from_numpy(values).float()[None], grid, name=name)
 
 
 def straight(spacing) -> Grid:
@@ -30,7 +30,7 @@ def straight(spacing) -> Grid:
 
 
 def awkward() -> Grid:
-    """Axes in the order S, R, A, two of them running backwards, left-handed, anisotropic and 4 degrees oblique."""
+    """Return a grid with axes S, R, A, two of them reversed, left-handed, anisotropic, 4 degrees oblique."""
     axes = np.array([[0, -1, 0], [0, 0, -1], [1, 0, 0]]) @ np.diag([2.0, 1.0, 1.5])
     axes = Rotation.from_euler("xyz", [4, 0, 0], degrees=True).as_matrix() @ axes
     axes[:, 0] *= -1
@@ -47,12 +47,12 @@ def grid(request) -> Grid:
 
 
 @pytest.fixture
-def head(grid) -> Volume:
+def head(grid) -> Image:
     return anatomy(grid)
 
 
 @pytest.fixture
-def plain_head() -> Volume:
+def plain_head() -> Image:
     return anatomy(straight((2, 2, 2)))
 
 
@@ -61,19 +61,8 @@ def report() -> RegistrationReport:
     return RegistrationReport(
         fixed_name="fixed.nii.gz",
         moving_name="moving.nii.gz",
-        model="synthmorph-brain",
-        config={"weight": 1.0},
-        stages={"read": 1.25, "network": 2.5},
-        folding_share=0.0,
-        jacobian_min=0.5,
-        jacobian_max=2.0,
-        inverse_consistency_mm_mean=0.02,
-        inverse_consistency_vox_mean=0.01,
-        dice_before=0.4,
-        dice_after=0.7,
-        per_label={"Left": (0.3, 0.2), "Right": (0.5, 0.9)},
+        transform_quality=TransformQuality(0.0, 0.5, 2.0, 0.02, 0.01),
+        run=RunRecord("synthmorph-brain", {"weight": 1.0}, {"read": 1.25, "network": 2.5}, 1234.5, "cpu", "0.1"),
+        overlap=LabelOverlap(0.4, 0.7, {"Left": (0.3, 0.2), "Right": (0.5, 0.9)}),
         warnings=("little overlap",),
-        peak_memory_mb=1234.5,
-        device="cpu",
-        version="0.1",
     )

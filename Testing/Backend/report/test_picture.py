@@ -4,17 +4,16 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from matplotlib import pyplot
 from matplotlib.collections import LineCollection
-from PIL import Image
 
+from SlicerSynthReg.errors import GeometryError, ReportError
+from SlicerSynthReg.io.image import Image
 from SlicerSynthReg.report.figure import png_bytes, write_picture
 from SlicerSynthReg.report.picture import DISCLAIMER, registration_picture
-from SlicerSynthReg.report.record import ReportError
-from SlicerSynthReg.space.grid import GeometryError
-from SlicerSynthReg.volume.volume import Volume
 
 
 def axes_of(figure) -> dict:
@@ -22,8 +21,8 @@ def axes_of(figure) -> dict:
 
 
 def panels_in_png(figure) -> dict[str, np.ndarray]:
-    """(rows, columns) brightness of each panel as it stands in the PNG."""
-    image = np.asarray(Image.open(io.BytesIO(png_bytes(figure))).convert("L")).astype(float)
+    """Return (rows, columns) brightness of each panel in the PNG."""
+    image = np.asarray(PIL.Image.open(io.BytesIO(png_bytes(figure))).convert("L")).astype(float)
     rows, columns = image.shape
     found = {}
     for label, axes in axes_of(figure).items():
@@ -37,20 +36,20 @@ def mm_per_pixel(figure) -> float:
 
 
 def brightest(panel: np.ndarray) -> tuple[float, float]:
-    """Centre (down, across) of the bright ball, as shares of the panel; letters at the rims are cut off."""
+    """Return the centre (down, across) of the bright ball, as fractions of the panel without its rim."""
     rows, columns = panel.shape
     inner = panel[rows // 8 : -rows // 8, columns // 8 : -columns // 8]
     where = np.argwhere(inner > 0.9 * inner.max()).mean(axis=0) + [rows // 8, columns // 8]
     return tuple(where / panel.shape)
 
 
-def through_ball(head: Volume) -> Volume:
-    """Labels that lead the slices through the ball."""
-    return Volume((head.data > 100).int(), head.grid, "labels")
+def labels_of_ball(head: Image) -> Image:
+    """Return labels that centre the slices on the ball."""
+    return Image((head.data > 100).int(), head.grid, "labels")
 
 
-def test_the_patients_left_is_on_the_right_front_and_top_are_up(head):
-    figure = registration_picture(head, head, head, through_ball(head))
+def test_views_follow_the_radiological_convention(head):
+    figure = registration_picture(head, head, head, labels_of_ball(head))
     for axes in figure.axes:
         for lines in [child for child in axes.get_children() if isinstance(child, LineCollection)]:
             lines.remove()
@@ -67,7 +66,7 @@ def test_the_patients_left_is_on_the_right_front_and_top_are_up(head):
             assert brightest(seen[f"{plane} contours {row}"]) == pytest.approx(place, abs=0.05), plane
 
 
-def test_the_letters_stand_where_the_convention_says(plain_head):
+def test_orientation_letters_are_placed_correctly(plain_head):
     figure = registration_picture(plain_head, plain_head, plain_head)
     for label, axes in axes_of(figure).items():
         if label == "50 mm":
@@ -78,8 +77,8 @@ def test_the_letters_stand_where_the_convention_says(plain_head):
         assert placed[top][1] > 0.9 and placed[bottom][1] < 0.1
 
 
-def test_a_ball_stays_round_and_panels_share_the_scale_of_the_bar(head):
-    """The head in the PNG: as high as wide, 80 mm by the bar, on 1 x 1 x 4 mm voxels too."""
+def test_panels_are_isotropic_and_match_the_scale_bar(head):
+    """The head is 80 mm wide and high in the PNG, on voxels of 1 x 1 x 4 mm too."""
     figure = registration_picture(head, head, head)
     seen = panels_in_png(figure)
     mm = mm_per_pixel(figure)
@@ -91,7 +90,7 @@ def test_a_ball_stays_round_and_panels_share_the_scale_of_the_bar(head):
         assert (panel[rows // 4] > 30).sum() * mm == pytest.approx(chord, abs=6), plane
 
 
-def test_the_checkerboard_shows_the_fixed_and_the_moving_image_in_turn(plain_head):
+def test_checkerboard_alternates_fixed_and_moving(plain_head):
     ramp = torch.linspace(0, 1, plain_head.grid.shape[0])[:, None, None]
     moving = replace(plain_head, data=plain_head.data * 0 + 50 * (plain_head.data > 0) * ramp, name="ramp")
     figure = registration_picture(plain_head, plain_head, moving)
@@ -107,7 +106,7 @@ def test_the_checkerboard_shows_the_fixed_and_the_moving_image_in_turn(plain_hea
     assert np.allclose(shown[visible], fixed.get_array()[middle, middle][visible], atol=1e-5)
 
 
-def test_before_and_after_are_their_own_rows_in_one_window(plain_head):
+def test_rows_before_and_after_share_one_window(plain_head):
     dim = replace(plain_head, data=plain_head.data / 2)
     panels = axes_of(registration_picture(plain_head, dim, plain_head))
     before, after = (np.asarray(panels[f"Axial contours {row}"].images[0].get_array()) for row in ("before", "after"))
@@ -116,7 +115,7 @@ def test_before_and_after_are_their_own_rows_in_one_window(plain_head):
     assert panels["Axial contours before"].get_position().y0 > panels["Axial contours after"].get_position().y0
 
 
-def test_contours_are_those_of_the_fixed_image(plain_head):
+def test_contours_belong_to_the_fixed_image(plain_head):
     gone = replace(plain_head, data=torch.zeros_like(plain_head.data))
     figure = registration_picture(plain_head, gone, gone)
     panels = axes_of(figure)
@@ -127,29 +126,29 @@ def test_contours_are_those_of_the_fixed_image(plain_head):
     assert not panels["Axial checkerboard after"].collections
 
 
-def test_labels_replace_the_edges(plain_head):
-    figure = registration_picture(plain_head, plain_head, plain_head, through_ball(plain_head))
+def test_labels_replace_the_iso_contours(plain_head):
+    figure = registration_picture(plain_head, plain_head, plain_head, labels_of_ball(plain_head))
     [ring] = axes_of(figure)["Axial contours after"].collections
     [path] = ring.get_paths()
     assert np.ptp(path.vertices, axis=0) * mm_per_pixel(figure) == pytest.approx([18, 18], abs=2.5)
 
 
-def test_it_says_what_it_is_and_leaves_no_global_figure(plain_head, tmp_path):
+def test_picture_is_labelled_and_leaves_no_global_figure(plain_head, tmp_path):
     figure = registration_picture(plain_head, plain_head, plain_head)
     assert DISCLAIMER in [text.get_text() for text in figure.texts]
     assert any("head.nii.gz" in text.get_text() for text in figure.texts)
     assert pyplot.get_fignums() == []
     path = write_picture(figure, tmp_path / "picture.png")
-    assert Image.open(path).size[0] == 2200
+    assert PIL.Image.open(path).size[0] == 2200
     assert [file.name for file in tmp_path.iterdir()] == ["picture.png"]
 
 
-def test_empty_images_still_give_a_picture(plain_head):
+def test_empty_images_give_a_picture(plain_head):
     empty = replace(plain_head, data=torch.zeros_like(plain_head.data))
     assert png_bytes(registration_picture(empty, empty, empty)).startswith(b"\x89PNG")
 
 
-def test_found_expected_remedy(plain_head, head):
+def test_unusable_images_are_refused(plain_head, head):
     broken = plain_head.data.clone()
     broken[0, 0, 0, 0] = float("nan")
     with pytest.raises(ReportError, match="replace_nonfinite"):

@@ -1,4 +1,4 @@
-"""Contact sheets: the slices go through the place, and the mark points at it; seen in the pixels."""
+"""Contact sheets: slices and marks at the location, verified in the pixels."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
-from PIL import Image
 
+from SlicerSynthReg.errors import GeometryError
+from SlicerSynthReg.io.image import Image
 from SlicerSynthReg.report.figure import png_bytes
-from SlicerSynthReg.report.quality import Place
+from SlicerSynthReg.report.quality import WorstLocation
 from SlicerSynthReg.report.sheet import DIFFERENCE, JACOBIAN, SheetRow, contact_sheet
 from SlicerSynthReg.report.views import display_array, display_index
-from SlicerSynthReg.space.grid import GeometryError
-from SlicerSynthReg.volume.volume import Volume
 from Testing.Backend.report.conftest import anatomy, ball, straight
 
 SPOT = (-20.0, 16.0, 12.0)
-"""Where the anatomy has its bright ball: left, front, high."""
+"""Centre of the bright ball: left, anterior, superior."""
 
 
 def pixels(figure) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(png_bytes(figure))).convert("RGB")).astype(int)
+    return np.asarray(PIL.Image.open(io.BytesIO(png_bytes(figure))).convert("RGB")).astype(int)
 
 
 def marks(image: np.ndarray) -> np.ndarray:
-    """(N, 2) row, column of the yellow of the marks, captions left out."""
+    """Return rows and columns (N, 2) of the yellow marks, without captions."""
     yellow = (image[..., 0] > 200) & (image[..., 1] > 170) & (image[..., 2] < 90)
     yellow[:62] = yellow[-40:] = False
     return np.argwhere(yellow)
 
 
-def test_display_index_is_where_the_point_is_shown(grid):
+def test_display_index_of_a_point(grid):
     head = anatomy(grid)
     index = display_index(grid, SPOT)
     assert display_array(head)[tuple(np.round(index).astype(int))] == 200
@@ -44,9 +44,9 @@ def test_display_index_is_where_the_point_is_shown(grid):
     assert display_index(grid, grid.index_to_world(voxel[None])[0]) == pytest.approx(shown, abs=1e-6)
 
 
-def test_the_marks_surround_the_place_in_every_view(head):
-    """The bright ball is at the middle of the marks in all three views."""
-    image = pixels(contact_sheet([SheetRow("image", head, limits=(0, 400))], "Case 1", Place(SPOT, "here")))
+def test_marks_surround_the_location_in_every_view(head):
+    """The bright ball is at the centre of the marks in all three views."""
+    image = pixels(contact_sheet([SheetRow("image", head, limits=(0, 400))], "Case 1", WorstLocation(SPOT, "here")))
     columns = np.unique(marks(image)[:, 1])
     groups = np.split(columns, np.flatnonzero(np.diff(columns) > 60) + 1)
     assert len(groups) == 3
@@ -59,12 +59,12 @@ def test_the_marks_surround_the_place_in_every_view(head):
         assert (np.abs(ring - 32) < 5).mean() > 0.1, "and the head's 50 around it"
 
 
-def test_without_a_place_there_is_no_mark(plain_head):
+def test_no_marks_without_a_location(plain_head):
     image = pixels(contact_sheet([SheetRow("image", plain_head)], "Case 1"))
     assert len(marks(image)) == 0
 
 
-def test_grey_rows_share_their_window_and_differences_their_zero(plain_head):
+def test_grey_rows_share_their_window_and_zero_difference_is_white(plain_head):
     brighter = replace(plain_head, data=plain_head.data + 30)
     apart = replace(plain_head, data=torch.from_numpy(30.0 * ball(plain_head.grid, SPOT, 9)).float()[None] - 1e-3)
     rows = [
@@ -72,7 +72,7 @@ def test_grey_rows_share_their_window_and_differences_their_zero(plain_head):
         SheetRow("b", brighter),
         SheetRow("b − a", apart, DIFFERENCE, (0, 30)),
     ]
-    figure = contact_sheet(rows, "Case 1", Place(SPOT, "differs"))
+    figure = contact_sheet(rows, "Case 1", WorstLocation(SPOT, "differs"))
     limits = [axes.images[0].get_clim() for axes in figure.axes if axes.images and axes.images[0].get_array().ndim == 2]
     assert limits[0] == limits[3] and limits[6] == (-30, 30)
     image = pixels(figure)
@@ -92,7 +92,7 @@ def test_folding_is_black_and_compression_red(plain_head):
     assert shades[0.2][0] > 2 * shades[0.2][2] and shades[1.8][2] > 2 * shades[1.8][0] and min(shades[1.0]) > 0.95
 
 
-def test_two_grids_are_refused(plain_head):
-    other = Volume(plain_head.data[:, :-1], straight((2, 2, 2)).cropped((0, 0, 0), (49, 50, 50)))
+def test_different_grids_are_refused(plain_head):
+    other = Image(plain_head.data[:, :-1], straight((2, 2, 2)).cropped((0, 0, 0), (49, 50, 50)))
     with pytest.raises(GeometryError):
         contact_sheet([SheetRow("a", plain_head), SheetRow("b", other)], "Case 1")

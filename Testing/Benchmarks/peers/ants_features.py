@@ -1,4 +1,4 @@
-"""ANTs SyN driven by what our network sees: the second solver of anatomix (Dey et al. 2024, section 4.1).
+"""ANTs SyN on the features of our network: the second solver of anatomix (Dey et al. 2024, section 4.1).
 
 Centre of mass and affine by mutual information of the images, as in ants_syn.py (the preset 'SyN' without an iteration
 of its own; 'Affine' ends elsewhere); then SyN on the mean squared difference of all feature channels, each with the
@@ -16,8 +16,8 @@ from ants_moving import move_all
 from arguments import peer_arguments
 
 
-def channels(synthreg: str, image: Path, folder: Path) -> list[ants.ANTsImage]:
-    """Of `image`, on an upright grid of the network's voxel size."""
+def feature_channels(synthreg: str, image: Path, folder: Path) -> list[ants.ANTsImage]:
+    """Return the channels of `image` on a RAS-aligned grid of the network's voxel size."""
     subprocess.run([synthreg, "features", str(image), "--out", str(folder)], check=True)
     return ants.ndimage_to_list(ants.image_read(str(folder / "features.nii.gz")))
 
@@ -31,10 +31,11 @@ def main() -> None:
         affine = ants.registration(
             fixed, moving, type_of_transform="SyN", reg_iterations=(0, 0, 0), outprefix=f"{scratch}/affine_"
         )
-        seen = [
-            channels(given.synthreg, path, folder / name) for path, name in ((given.fixed, "f"), (given.moving, "m"))
+        features = [
+            feature_channels(given.synthreg, path, folder / name)
+            for path, name in ((given.fixed, "f"), (given.moving, "m"))
         ]
-        pairs = list(zip(*seen))
+        pairs = list(zip(*features))
         found = ants.registration(
             *pairs[0],
             type_of_transform="SyNOnly",

@@ -1,4 +1,4 @@
-"""What an ANTs peer does once it has its transforms: move what it was asked to."""
+"""Application of the transforms of an ANTs peer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ants
 
 
 def move_all(given: argparse.Namespace, fixed: ants.ANTsImage, transforms: Sequence[str]) -> None:
-    """Labels (label-wise interpolation) and values (linear) of `peer_arguments`, onto the grid of `fixed`."""
+    """Write labels (label-wise interpolation) and values (linear) of `peer_arguments` on the grid of `fixed`."""
     moves = [(given.labels, given.out, "genericLabel")] if given.labels else []
     for source, target, how in [*moves, *((a, b, "linear") for a, b in zip(given.values, given.values_out))]:
         image = ants.image_read(str(source))

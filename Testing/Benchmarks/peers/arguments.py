@@ -1,4 +1,4 @@
-"""The command line that every peer answers, so that the benchmark can run any of them alike."""
+"""The common command line of the peers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 def peer_arguments(description: str, *further: str) -> argparse.Namespace:
-    """Parse ``--fixed --moving`` and what is to be moved: ``--labels --out``, ``--moved``, ``--values --values-out``.
+    """Parse ``--fixed --moving`` and the outputs: ``--labels --out``, ``--moved``, ``--values --values-out``.
 
-    All are paths of NIfTI files. `values` are images in the moving world, of any grid, interpolated linearly: given the
-    coordinates of the moving world as images, what comes out is the transform at every voxel of the fixed grid.
-    further: names of options of this peer alone, such as "--synthreg".
+    All are paths of NIfTI files. `values` are images in the moving world, on any grid, interpolated linearly:
+    coordinate images of the moving world give the transform at every voxel of the fixed grid. further: names of options
+    of a single peer, such as "--synthreg".
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--fixed", type=Path, required=True, help="image that stays")

@@ -1,6 +1,7 @@
-"""The usual unsupervised detector of anomalies: a variational auto-encoder of healthy brains (Baur 2021), in 3-D.
+"""Baseline of unsupervised anomaly detection: a variational auto-encoder of healthy brains (Baur 2021), in 3-D.
 
-What it cannot rebuild is abnormal. It is trained here on the same healthy synthetic heads, of all modalities, as UNA.
+The reconstruction error is the anomaly map. It is trained on the same healthy synthetic heads, of all modalities, as
+UNA.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ BETA = 1e-3
 
 
 class VAE(nn.Module):
-    """(B, 1, I, J, K), counts that divide by 8 -> its reconstruction, mean and log-variance of a spatial latent."""
+    """Map (B, 1, I, J, K), counts divisible by 8, to its reconstruction, mean and log-variance of a spatial latent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,8 +41,8 @@ class VAE(nn.Module):
         noise = torch.randn_like(mean) if self.training else torch.zeros_like(mean)
         return self.decoder(mean + noise * (0.5 * log_variance).exp()), mean, log_variance
 
-    def rebuilt(self, image: torch.Tensor) -> torch.Tensor:
-        """(B, 1, I, J, K) of any counts: padded to multiples of 8 and cut back."""
+    def reconstruct(self, image: torch.Tensor) -> torch.Tensor:
+        """(B, 1, I, J, K) of any counts: padded to multiples of 8 and cropped."""
         pad = [n for size in reversed(image.shape[2:]) for n in (0, -size % 8)]
         i, j, k = image.shape[2:]
         return self(F.pad(image, pad))[0][:, :, :i, :j, :k]

@@ -33,7 +33,7 @@ def random_number(low: float, high: float) -> float:
     return float(torch.empty(()).uniform_(low, high))
 
 
-def moved_labels(labels: torch.Tensor) -> torch.Tensor:
+def warp_labels(labels: torch.Tensor) -> torch.Tensor:
     """Labels (I,J,K) under a random affine and a random diffeomorphism."""
     transform = vxm.random_transform(
         labels.shape,
@@ -48,7 +48,7 @@ def moved_labels(labels: torch.Tensor) -> torch.Tensor:
     return vxm.spatial_transform(labels, transform, mode="nearest")
 
 
-def image_of(labels: torch.Tensor) -> torch.Tensor:
+def synthesise_image(labels: torch.Tensor) -> torch.Tensor:
     """Image (I,J,K) in [0, 1]: Gaussian per label, blur, bias field, min-max scaling, gamma."""
     image = ne.sample_image_from_labels(labels, mean_range=(0.1, 0.9), noise_std=random_number(0.02, 0.1))
     image = ne.gaussian_smoothing(image, sigma=random_number(0.1, 1.0), method="separable")
@@ -60,12 +60,12 @@ def image_of(labels: torch.Tensor) -> torch.Tensor:
 
 def training_pair(labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Fixed image, fixed labels, moving image, moving labels, each (I,J,K)."""
-    fixed, moving = moved_labels(labels), moved_labels(labels)
-    return image_of(fixed), fixed, image_of(moving), moving
+    fixed, moving = warp_labels(labels), warp_labels(labels)
+    return synthesise_image(fixed), fixed, synthesise_image(moving), moving
 
 
-def central(labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """The middle `shape` voxels of `labels`, zero where `labels` is smaller."""
+def center_crop(labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Return the central `shape` voxels of `labels`, zero where `labels` is smaller."""
     padding = [(max(0, -(-(want - have) // 2)),) * 2 for want, have in zip(shape, labels.shape)]
     padded = np.pad(labels, padding)
     starts = [(have - want) // 2 for want, have in zip(shape, padded.shape)]
@@ -82,7 +82,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     volume = np.asarray(nib.Nifti1Image.from_filename(given.labels).dataobj).astype(np.int16)
-    labels = torch.from_numpy(central(volume, given.shape).copy())
+    labels = torch.from_numpy(center_crop(volume, given.shape).copy())
     seconds, cpu_seconds = [], []
     with torch.no_grad():
         training_pair(labels)

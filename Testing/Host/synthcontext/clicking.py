@@ -29,14 +29,14 @@ def a_head(name: str, shift_mm: float = 0.0, seed: int = 0):
 
 def a_segmentation(volume, labels, names=("rest", "ball")):
     """Of a_head's labels, drawn on `volume`; its segments are numbered otherwise than they are in another."""
-    from SynthRegLib.placement import ijk_to_ras  # on the path once a panel is open
-    from SynthRegLib.results import Place, add_segmentation, new_segment
+    from SynthRegLib.node_geometry import ijk_to_ras  # on the path once a panel is open
+    from SynthRegLib.results import NodePlacement, add_segmentation, new_segment
 
     affine = ijk_to_ras(volume)
     whole = slicer.util.addVolumeFromArray(np.ascontiguousarray(labels.T), affine)
     numbers = {"rest": 1, "ball": 2}
     segments = {f"s_{name}": (numbers[name], new_segment(name, COLOURS[name])) for name in names}
-    place = Place(tuple(volume.GetImageData().GetDimensions()), affine, None)
+    place = NodePlacement(tuple(volume.GetImageData().GetDimensions()), affine, None)
     scalars = whole.GetImageData().GetPointData().GetScalars()
     node = add_segmentation(f"{volume.GetName()} drawn", scalars, place, [], segments, volume)
     slicer.mrmlScene.RemoveNode(whole)
@@ -91,13 +91,13 @@ def run(panel, button: str = "applyButton", seconds: float = 300) -> str:
     """Click, wait for the end; what the status line says."""
     panel.click(button)
     assert not is_idle(panel), panel.text("statusLabel")
-    panel.wait_until(lambda: is_idle(panel), seconds, panel.text("statusLabel"))
+    panel.wait_until(lambda: is_idle(panel), panel.text("statusLabel"))
     return panel.text("statusLabel")
 
 
 def quick(panel) -> None:
     """Settings under which a run takes no registration and one question a slice."""
     panel.expand("settingsCollapsibleButton")
-    panel.choose("alignmentBox", "Centre on centre")
-    panel.set_value("spreadBox", 0)
-    panel.set_value("sizeBox", 1)
+    panel.choose("alignmentWidget", "Centre to centre")
+    panel.set_value("supportSlicesWidget", 0)
+    panel.set_value("supportSizeWidget", 1)

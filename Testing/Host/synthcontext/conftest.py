@@ -39,7 +39,7 @@ def panel(models):
 
     with opened("SynthContext") as panel:
         panel.expand("settingsCollapsibleButton")
-        panel.choose("modelBox", f"{VOTING} (by examples)")
+        panel.choose("modelBox", f"{VOTING} (in-context)")
         yield panel
 
 

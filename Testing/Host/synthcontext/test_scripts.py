@@ -12,35 +12,39 @@ from Testing.Host.synthcontext.clicking import a_head, a_pair, a_segmentation
 from Testing.Host.synthcontext.tiny import FEATURES, VOTING
 
 
+@pytest.mark.slow
 def test_apply_save_load_and_fine_tune_in_a_script(models, tmp_path):
     with opened("SynthContext", main_window=False) as panel:
-        from SynthContextLib.settings import Alignment, Settings, Tuning
-
-        from SlicerSynthReg.request import RequestError
+        from SlicerSynthReg.errors import RequestError
+        from SlicerSynthReg.parameters.examples import FineTuneParameters, InContextParameters
 
         logic = panel.logic
         examples = [a_pair(f"example {n}", seed=n) for n in range(2)]
         target, labels = a_head("target", seed=5)
         truth = a_segmentation(target, labels)
-        quick = Settings(model=VOTING, alignment=Alignment.CENTRE, spread=0, size=1)
+        quick = InContextParameters(model=VOTING, alignment="centre", support_slices=0, support_size=1)
         heard = []
         answer = logic.apply(examples, target, truth, quick, lambda share, text: heard.append(text))
-        assert min(answer.report["dice"].values()) > 0.8 and "asking" in heard
-        assert answer.labels.GetNodeReference("SynthReg.target") is target and answer.doubt is not None
+        assert min(answer.report["accuracy"]["dice"].values()) > 0.8 and "predicting" in heard
+        assert answer.labels.GetNodeReference("SynthReg.target") is target and answer.uncertainty is not None
         logic.save_set(examples, tmp_path / "set")
         loaded = logic.load_set(tmp_path / "set")
         assert [image.GetName() for image, _answer in loaded] == ["example 0", "example 1"]
-        with pytest.raises(RequestError, match="Found no model named nobody"):
-            logic.apply(examples, target, settings=Settings(model="nobody"))
+        with pytest.raises(RequestError, match="Found no model nobody"):
+            logic.apply(examples, target, parameters=InContextParameters(model="nobody"))
 
         def short(share, text):
             if text.startswith("step 2 of"):
                 logic.worker.client().finish()
 
-        tuned = logic.fine_tune(loaded, Tuning("quick", FEATURES, 5.0, 1), short)
+        tuned = logic.fine_tune(
+            loaded,
+            FineTuneParameters(model_name="quick", pretrained_model=FEATURES, minutes=5.0, validation_cases=1),
+            short,
+        )
         assert tuned.report["finished_early"] and (models / "quick.json").exists()
-        own = logic.apply((), target, settings=Settings(model="quick"))
-        assert own.report["model"] == "quick" and own.names.name(1) in ("rest", "ball")
+        own = logic.apply((), target, parameters=InContextParameters(model="quick"))
+        assert own.report["run"]["model"] == "quick" and own.names.name(1) in ("rest", "ball")
         before = slicer.mrmlScene.GetNumberOfNodes()
         with pytest.raises(RequestError, match="Choose a target"):
             logic.apply(examples, None)
@@ -49,6 +53,7 @@ def test_apply_save_load_and_fine_tune_in_a_script(models, tmp_path):
         logic.close()
 
 
+@pytest.mark.slow
 def test_the_modules_own_test_passes(models):
     with opened("SynthContext"):
         sys.modules["SynthContext"].SynthContextTest().runTest()

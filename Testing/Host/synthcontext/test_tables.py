@@ -10,7 +10,7 @@ import pytest
 import slicer
 from slicerhost import close_scene, dialogs, opened
 
-from SlicerSynthReg.tasks.model import CONTEXT_MODEL
+from SlicerSynthReg.weights.selection import CONTEXT_MODEL
 from Testing.Host.synthcontext.clicking import a_head, a_pair, check, drop, select_row, texts
 from Testing.Host.synthcontext.tiny import FEATURES, VOTING
 
@@ -18,8 +18,8 @@ from Testing.Host.synthcontext.tiny import FEATURES, VOTING
 def test_it_opens_without_torch_and_says_what_to_do(models):
     with opened("SynthContext") as panel:
         assert "torch" not in sys.modules and panel.logic.worker.pid is None
-        assert panel.text("statusLabel").startswith("Add examples: an image, and what it shows")
-        assert not panel.is_enabled("applyButton") and not panel.is_enabled("tuneButton")
+        assert panel.text("statusLabel").startswith("Add examples")
+        assert not panel.is_enabled("applyButton") and not panel.is_enabled("fineTuneButton")
         assert not panel.is_enabled("finishButton") and not panel.is_enabled("correctedButton")
         assert "Not for diagnosis" in panel.text("noticeLabel")
 
@@ -30,7 +30,7 @@ def test_without_any_model_it_says_so(models, panel, monkeypatch):
         path.unlink()
     volume, segmentation = a_pair("anna")
     drop(panel, "exampleTable", [volume, segmentation])
-    assert "expected a network that does tasks by examples or one that was fine-tuned" in panel.text("statusLabel")
+    assert "expected an in-context or a fine-tuned network" in panel.text("statusLabel")
     assert panel.text("modelLabel") == "No model is installed."
 
 
@@ -38,12 +38,12 @@ def test_an_example_is_chosen_below_the_table_and_added(panel):
     volume, segmentation = a_pair("anna")
     panel.select("imageSelector", volume)
     assert "Found no" not in panel.text("statusLabel")
-    panel.select("answerSelector", segmentation)
+    panel.select("outputSelector", segmentation)
     panel.select("targetSelector", a_head("target")[0])
-    assert panel.text("statusLabel") == "Ready: press Apply.", "what is chosen counts before it is added"
+    assert panel.is_enabled("applyButton"), "what is chosen counts before it is added"
     panel.click("addExampleButton")
     assert texts(panel, "exampleTable") == [("anna", "anna drawn")]
-    assert panel.text("imageSelector") == "Choose a scan" and not panel.is_enabled("addExampleButton")
+    assert panel.text("imageSelector") == "Select an image" and not panel.is_enabled("addExampleButton")
     panel.click("addTargetButton")
     assert texts(panel, "targetTable") == [("target", "")] and panel.is_enabled("applyButton")
 
@@ -64,7 +64,7 @@ def test_a_volume_dropped_over_the_answers_is_what_its_image_shows(panel):
     drop(panel, "exampleTable", [image])
     drop(panel, "exampleTable", [other], column=1)
     assert texts(panel, "exampleTable") == [("anna", "anna output")]
-    assert "the answer is an image" in panel.text("kindLabel")
+    assert "Task: image conversion" in panel.text("kindLabel")
 
 
 def test_a_dragged_folder_of_the_hierarchy_brings_all_in_it(panel):
@@ -73,7 +73,7 @@ def test_a_dragged_folder_of_the_hierarchy_brings_all_in_it(panel):
     folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "study")
     for node in (volume, segmentation):
         hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), folder)
-    from SynthContextLib.drops import dragged
+    from SynthContextLib.drag_and_drop import dragged
 
     nodes, folders = dragged([f"mrml://scene/subjecthierarchy/item?id={folder}", "https://elsewhere/x?id=1"])
     assert set(nodes) == {volume, segmentation} and folders == []
@@ -83,7 +83,7 @@ def test_thumbnails_show_what_is_drawn(panel):
     volume, segmentation = a_pair("anna")
     drop(panel, "exampleTable", [volume, segmentation])
     table = panel["exampleTable"]
-    panel.wait_until(lambda: not table.item(0, 1).icon().isNull(), 60)
+    panel.wait_until(lambda: not table.item(0, 1).icon().isNull())
     picture = table.item(0, 1).icon().pixmap(48, 48).toImage()
     # the ball lies at R -10, A 8: left of the patient is on the right of the picture, front above
     ball, mirrored = (picture.pixelColor(x, 20) for x in (24 + 5, 24 - 5))
@@ -100,7 +100,7 @@ def test_checks_are_kept_in_the_scene_with_the_rows(panel, tmp_path):
     panel.leave()
     panel.return_()
     assert texts(panel, "exampleTable") == [("anna", "anna drawn"), ("bob", "bob drawn")]
-    from SynthContextLib.rows import Rows
+    from SynthContextLib.pair_rows import Rows
 
     rows = Rows(panel.logic.getParameterNode().parameterNode, "example").read()
     assert [row.use for row in rows] == [True, False]
@@ -129,14 +129,14 @@ def test_removed_rows_leave_their_nodes_and_removed_nodes_their_rows(panel):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        ("no answer", "Found nothing beside bob that shows what to do"),
-        ("no image", "Found no image beside"),
-        ("kinds", "Found segmentations and images among what the examples show"),
+        ("no answer", "Found no output for bob"),
+        ("no image", "Found no image for"),
+        ("kinds", "Found examples with segmentations and with images"),
         ("empty", "Found no segments in bob drawn"),
         ("flat", "Found a single slice in bob"),
-        ("itself", "Found anna as image and as what it shows"),
+        ("itself", "Found anna as image and as output"),
         ("no target", "Choose a target"),
-        ("truth", "Found the truth anna, expected the kind that the examples show"),
+        ("truth", "Found the reference anna, expected the kind of node"),
     ],
 )
 def test_bad_rows_are_named_and_nothing_can_start(panel, spoil, said):
@@ -161,24 +161,24 @@ def test_bad_rows_are_named_and_nothing_can_start(panel, spoil, said):
         flat = slicer.util.addVolumeFromArray(np.zeros((1, 20, 20), np.int16), np.eye(4), "bob")
         drop(panel, "exampleTable", [flat])
         panel.widget._examples.table.add([], [])
-        from SynthContextLib.rows import Row
+        from SynthContextLib.pair_rows import Row
 
         panel.widget._examples.table.append([Row(flat, segmentation)])
         check(panel, "exampleTable", 1, False)
     elif spoil == "itself":
-        from SynthContextLib.rows import Row
+        from SynthContextLib.pair_rows import Row
 
         panel.widget._examples.table.append([Row(volume, volume)])
     elif spoil == "truth":
         panel.select("targetSelector", a_head("other", seed=6)[0])
-        panel.select("truthSelector", volume)
+        panel.select("referenceSelector", volume)
         panel.click("addTargetButton")
     panel.settle()
     assert said in panel.text("statusLabel") and not panel.is_enabled("applyButton")
     assert said in panel["applyButton"].toolTip
     if spoil == "no answer":
         check(panel, "exampleTable", 1, False)
-        assert panel.text("statusLabel") == "Ready: press Apply.", "an unchecked row is in nobody's way"
+        assert panel.is_enabled("applyButton"), "an unchecked row is in nobody's way"
 
 
 def test_what_the_examples_show_is_guessed(panel, a_labelmap):
@@ -187,14 +187,14 @@ def test_what_the_examples_show_is_guessed(panel, a_labelmap):
     whole_numbers.SetName("anna mask")
     drop(panel, "exampleTable", [image])
     drop(panel, "exampleTable", [whole_numbers], column=1)
-    assert "These show structures" in panel.text("kindLabel"), "a mask that was saved as a scan"
-    panel.choose("kindBox", "Another image")
+    assert "Task: segmentation" in panel.text("kindLabel"), "a mask that was saved as a scan"
+    panel.choose("outputKindWidget", "Image")
     assert panel.text("kindLabel") == ""
 
 
 def test_models_are_listed_and_only_ones_own_can_be_deleted(panel, models):
     panel.expand("settingsCollapsibleButton")
-    assert panel.text("modelBox") == f"{VOTING} (by examples)" and "Knows nothing" not in panel.text("modelLabel")
+    assert panel.text("modelBox") == f"{VOTING} (in-context)" and "Knows nothing" not in panel.text("modelLabel")
     assert FEATURES in [panel["startBox"].itemText(n) for n in range(panel["startBox"].count)]
     dialogs.answer("Cancel")
     panel.click("removeModelButton")
@@ -202,11 +202,11 @@ def test_models_are_listed_and_only_ones_own_can_be_deleted(panel, models):
     dialogs.answer("OK")
     panel.click("removeModelButton")
     assert not list(models.glob(f"{VOTING}.*")) and "is deleted" in panel.text("statusLabel")
-    assert panel.text("modelBox") == f"{CONTEXT_MODEL} (by examples)" and not panel.is_enabled("removeModelButton")
+    assert panel.text("modelBox") == f"{CONTEXT_MODEL} (in-context)" and not panel.is_enabled("removeModelButton")
 
 
 def test_a_folder_of_examples_is_loaded_with_its_names(panel, tmp_path):
-    from SlicerSynthReg.tasks.context_pairs import LEGEND, LabelName, write_legend
+    from SlicerSynthReg.io.example_pairs import LABEL_NAMES_FILE, LabelName, write_label_names
 
     for n, name in enumerate(("anna", "bob")):
         volume, labels = a_head(name, seed=n)
@@ -215,11 +215,11 @@ def test_a_folder_of_examples_is_loaded_with_its_names(panel, tmp_path):
         for node, place in ((volume, "images"), (whole, "labels")):
             (tmp_path / "set" / place).mkdir(parents=True, exist_ok=True)
             assert slicer.util.saveNode(node, str(tmp_path / "set" / place / f"{name}.nrrd"), {})
-    write_legend({2: LabelName("ball", (1.0, 0.0, 0.0), "")}, tmp_path / "set" / LEGEND)
+    write_label_names({2: LabelName("ball", (1.0, 0.0, 0.0), "")}, tmp_path / "set" / LABEL_NAMES_FILE)
     close_scene()
     panel.settle()
     assert drop(panel, "exampleTable", paths=[tmp_path / "set"])
-    panel.wait_until(lambda: panel["exampleTable"].rowCount == 2, 60)
+    panel.wait_until(lambda: panel["exampleTable"].rowCount == 2)
     assert texts(panel, "exampleTable") == [("anna", "anna labels"), ("bob", "bob labels")]
     assert "2 examples loaded" in panel.text("logText")
     segmentation = slicer.util.getNode("bob labels").GetSegmentation()

@@ -18,8 +18,8 @@ def make_models(folder: Path) -> None:
 def _main(folder: Path) -> None:
     import torch
 
-    from SlicerSynthReg.methods.neuralizer.model import Neuralizer, NeuralizerConfig
-    from SlicerSynthReg.nets.unet import UNet, UNetConfig
+    from SlicerSynthReg.in_context.neuralizer import Neuralizer, NeuralizerConfig
+    from SlicerSynthReg.networks.unet import UNet, UNetConfig
     from SlicerSynthReg.weights.registry import Card, save_model
 
     network = Neuralizer(NeuralizerConfig(width=4, stages=2, one_way=True)).eval()

@@ -1,25 +1,25 @@
-"""The worker, but a conversion takes a minute first, and starts a child meanwhile."""
+"""The worker, but a conversion takes a minute first and starts a child process meanwhile."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import Any
 
 from SynthRegLib.scene_worker import nodes_spec, tasks_on_nodes
 
-from SlicerSynthReg.request import Progress, Request, TaskOutcome
-from SlicerSynthReg.worker import main
+from SlicerSynthReg.progress import Progress
+from SlicerSynthReg.service.worker import main
 
 
-def contrast(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
+def contrast(inputs: dict[str, Any], parameters: dict[str, Any], progress: Progress) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
     progress(0.1, f"child {child.pid}")
     for step in range(600):
         progress(0.1 + step / 1000, "making native")
         time.sleep(0.1)
-    raise RuntimeError("nobody stopped it")
+    raise RuntimeError("the conversion was not cancelled")
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from SlicerSynthReg.methods.mfm.model import ContrastConfig, ContrastModel
-from SlicerSynthReg.nets.time_resnet import TimeResNetConfig
+from SlicerSynthReg.contrast.mfm import ContrastConfig, ContrastModel
+from SlicerSynthReg.networks.time_resnet import TimeResNetConfig
 from SlicerSynthReg.weights.registry import Card, save_model
 
 
 def main(folder: Path, name: str) -> None:
     torch.manual_seed(7)
-    model = ContrastModel(ContrastConfig(net=TimeResNetConfig(widths=(8, 8), down=(1, 2), time=8)))
+    model = ContrastModel(ContrastConfig(net=TimeResNetConfig(widths=(8, 8), encoder_blocks=(1, 2), time_channels=8)))
     with torch.no_grad():
         model.net.head[-1].bias.fill_(0.02)
         model.net.head[-1].weight.normal_().mul_(0.002)

@@ -33,9 +33,9 @@ def panel(network, monkeypatch):
     monkeypatch.setenv("SYNTHREG_TEST_MANNER", "")
     monkeypatch.setenv("PYTHONPATH", str(WORKER.parents[3]))
     with opened("SynthHealthy") as panel:
-        from SynthRegLib.warm import WarmWorker
+        from SynthRegLib.worker_process import WorkerProcess
 
-        panel.logic.worker = WarmWorker([sys.executable, str(WORKER)])
+        panel.logic.worker = WorkerProcess([sys.executable, str(WORKER)])
         yield panel
 
 

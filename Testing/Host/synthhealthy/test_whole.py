@@ -19,8 +19,8 @@ RETURNS_THE_SCAN = """
 import sys
 from pathlib import Path
 import torch
-from SlicerSynthReg.methods.una.model import UNA, UNAConfig
-from SlicerSynthReg.nets.unet import UNetConfig
+from SlicerSynthReg.healthy.una import UNA, UNAConfig
+from SlicerSynthReg.networks.unet import UNetConfig
 from SlicerSynthReg.weights.registry import Card, save_model
 
 config = UNAConfig(UNetConfig(inputs=2, outputs=4, widths=(4, 4, 4)), hidden=4)
@@ -46,10 +46,10 @@ def network(tmp_path, monkeypatch) -> None:
 
 
 def a_sample():
-    from SynthHealthyLib.sample import add_sick_head, make_sick_head
-    from SynthRegLib.work import finished
+    from SynthHealthyLib.sample import add_lesion_phantom, make_lesion_phantom
+    from SynthRegLib.node_job import run_steps
 
-    return finished(add_sick_head(make_sick_head(float(os.environ.get("SYNTHREG_SAMPLE_MM", "4.0")))))
+    return run_steps(add_lesion_phantom(make_lesion_phantom(float(os.environ.get("SYNTHREG_SAMPLE_MM", "4.0")))))
 
 
 @pytest.fixture
@@ -59,44 +59,46 @@ def shots(tmp_path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_user_heals_the_sample(network, shots):
     with opened("SynthHealthy") as panel:
         panel.screenshot(shots / "healthy-idle.png")
         nodes = a_sample()
         panel.select("imageSelector", nodes.scan)
-        panel.choose("voxelsBox", "the scan's own")
-        panel.choose("otherSideBox", "shifted and turned (quicker)")
+        panel.choose("gridWidget", "As the input")
+        panel.choose("mirrorWidget", "Affine (faster)")
         panel.click("applyButton")
-        panel.wait_until(lambda: "other side" in panel.text("statusLabel"), 500)
+        panel.wait_until(lambda: panel["progressBar"].value > 20)
         assert 0 < panel["progressBar"].value < 100
         panel.screenshot(shots / "healthy-running.png")
-        panel.wait_until(lambda: panel.text("applyButton") == "Apply", 500)
+        panel.wait_until(lambda: panel.text("applyButton") == "Apply")
         assert panel.text("statusLabel").startswith("Done"), panel.text("statusLabel")
         panel.screenshot(shots / "healthy-done.png")
         views.screenshot(shots / "healthy-views.png")
-        made = slicer.util.getNode("Healthy T1 behind Sample T2 with a lesion")
+        made = slicer.util.getNode("Healthy T1 of Sample T2 with a lesion")
         assert made.GetImageData().GetDimensions() == nodes.scan.GetImageData().GetDimensions()
         brain = slicer.util.arrayFromVolume(made) > 0
         assert 0.05 < brain.mean() < 0.6
         assert slicer.util.arrayFromVolume(nodes.scan)[brain].mean() > slicer.util.arrayFromVolume(nodes.scan).mean()
-        panel.choose("frontBox", "Anomaly map")
-        panel.set_value("fadeSlider", 0.7)
+        panel.choose("foregroundBox", "Anomaly map")
+        panel.set_value("opacitySlider", 0.7)
         views.screenshot(shots / "healthy-anomaly.png")
         assert "torch" not in sys.modules, "only the worker computes"
 
 
+@pytest.mark.slow
 def test_a_user_registers_the_sample_through_health(network, shots):
     with opened("SynthHealthy") as panel:
         nodes = a_sample()
         panel.select("imageSelector", nodes.scan)
-        panel.expand("throughCollapsibleButton")
+        panel.expand("pseudoHealthyCollapsibleButton")
         panel.select("referenceSelector", nodes.reference)
-        panel.click("throughButton")
-        panel.wait_until(lambda: "healthy anatomy" in panel.text("statusLabel"), 500)
-        panel.wait_until(lambda: panel.text("applyButton") == "Apply", 600)
+        panel.click("pseudoHealthyButton")
+        panel.wait_until(lambda: "healthy reconstruction" in panel.text("statusLabel"))
+        panel.wait_until(lambda: panel.text("applyButton") == "Apply")
         assert panel.text("statusLabel").startswith("Done"), panel.text("statusLabel")
         figures = panel.text("resultLabel")
-        assert "The moving scan was aligned through its" in figures or "Nothing abnormal was found" in figures
+        assert "registered via its pseudo-healthy image" in figures or "No anomaly was found" in figures
         panel.screenshot(shots / "healthy-through.png")
         views.screenshot(shots / "healthy-through-views.png")
         moved = slicer.util.getNode("Sample T2 with a lesion registered to Sample reference T1")
@@ -104,6 +106,7 @@ def test_a_user_registers_the_sample_through_health(network, shots):
         assert slicer.util.getNode("Sample T2 with a lesion to Sample reference T1")
 
 
+@pytest.mark.slow
 def test_the_modules_own_test_passes(network):
     """What runs in a real Slicer by Reload and Test."""
     with opened("SynthHealthy"):

@@ -1,5 +1,5 @@
-"""A worker that answers a pair of nodes with a known map (manner "still": with none), every frame of a sequence with
-a shift, and looks for changes as the backend does, as slowly or badly as SYNTHREG_TEST_MANNER says.
+"""A worker whose registration finds a known transform (behaviour "still": the identity) and, for each frame of a
+sequence, a known shift, as slowly or badly as SYNTHREG_TEST_MANNER says; topological change is the backend's own.
 
 Started in the place of SynthRegLib.scene_worker, with the repository in PYTHONPATH."""
 
@@ -11,15 +11,21 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from functools import cached_property
+from typing import Any
 
 import numpy as np
-from SynthRegLib.scene_worker import nodes_spec, tasks_on_nodes
+from SynthRegLib.scene_worker import derivation, nodes_spec, tasks_on_nodes
 
-from SlicerSynthReg.request import Progress, Request, TaskOutcome
-from SlicerSynthReg.space.transform import Affine
-from SlicerSynthReg.worker import main
-from Testing.Slicer.answers import answering, known_map
+from SlicerSynthReg.api import sequence
+from SlicerSynthReg.api.registration import Registration
+from SlicerSynthReg.api.sequence import SequenceRegistration
+from SlicerSynthReg.io.image import Image
+from SlicerSynthReg.progress import Progress
+from SlicerSynthReg.report.record import RegistrationReport
+from SlicerSynthReg.service.worker import main
+from SlicerSynthReg.spatial.transform import Affine
+from Testing.Slicer.answers import known_map, known_registration
 
 
 def misbehave(progress: Progress) -> None:
@@ -39,36 +45,49 @@ def misbehave(progress: Progress) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def register(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
+def register(fixed: Image, moving: Image, *, progress: Progress, **more: Any) -> KnownRegistration:
     misbehave(progress)
-    still = os.environ.get("SYNTHREG_TEST_MANNER") == "still"
-    outcome = answering(Affine(np.eye(4)) if still else known_map())(request, workspace, progress)
-    measured = {"folding_share": 0.0, "similarity_after": 0.7, "stages": {"affine": 2.0, "refinement": 5.0}}
-    if request.parameters["affine_only"]:
-        measured = {**measured, "similarity_after": 0.4, "stages": {"affine": 2.0}}
-    return dataclasses.replace(outcome, report={**outcome.report, **measured})
+    identity = os.environ.get("SYNTHREG_TEST_MANNER") == "still"
+    found = known_registration(Affine(np.eye(4)) if identity else known_map())(fixed, moving, progress=progress, **more)
+    stages = {"affine": 2.0} if more["parameters"].affine_only else {"affine": 2.0, "refinement": 5.0}
+    similarity = 0.4 if more["parameters"].affine_only else 0.7
+    return KnownRegistration(found.inputs, found.pipeline, found.run, stages, similarity)
 
 
-def register_sequence(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
-    """The backend's own task, in which each frame's registration finds the shift of 2 mm a frame along +R."""
-    from SlicerSynthReg.tasks import sequence
-    from SlicerSynthReg.tasks.alignment import Alignment
+@dataclasses.dataclass(frozen=True, eq=False)
+class KnownRegistration(Registration):
+    """A registration with a known report."""
 
-    def aligned(parameters, reference, frame, device, tell) -> Alignment:
-        misbehave(tell)
+    stages: dict[str, float] = dataclasses.field(default_factory=dict)
+    similarity: float = 0.0
+
+    @cached_property
+    def report(self) -> RegistrationReport:
+        report = super().report
+        return dataclasses.replace(
+            report,
+            run=dataclasses.replace(report.run, model="known map", stages=self.stages),
+            transform_quality=dataclasses.replace(report.transform_quality, folding_fraction=0.0),
+            similarity=dataclasses.replace(report.similarity, similarity_after=self.similarity),
+        )
+
+
+def register_sequence(*given: Any, **more: Any) -> SequenceRegistration:
+    """The API's own function, in which the registration of each frame finds a shift of 2 mm a frame along +R."""
+
+    def register_frame(fixed: Image, moving: Image, *, progress: Progress, **more: Any) -> Registration:
+        misbehave(progress)
         shift = np.eye(4)
-        shift[0, 3] = 2.0 * int(frame.name)
-        return Alignment(Affine(shift), shift, None, {}, 0.5, 0.6)
+        shift[0, 3] = 2.0 * int(moving.name)
+        return known_registration(Affine(shift))(fixed, moving, progress=progress, **more)
 
-    sequence._aligned = aligned
-    return sequence.sequence_task(request, workspace, progress)
+    sequence.register = register_frame
+    return sequence.register_sequence(*given, **more)
 
 
-def topology(request: Request, workspace: Path, progress: Progress) -> TaskOutcome:
-    from SlicerSynthReg.tasks.topology import topology_task
-
+def topology(inputs: dict[str, Any], parameters: dict[str, Any], progress: Progress) -> Any:
     misbehave(progress)
-    return topology_task(request, workspace, progress)
+    return derivation("topology")(inputs, parameters, progress)
 
 
 if __name__ == "__main__":

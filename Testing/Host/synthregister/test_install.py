@@ -53,7 +53,7 @@ def test_the_other_packages_come_by_slicer_packaging_with_consent(panel, pair, m
     dialogs.answer("OK")
     panel.click("applyButton")
     assert packaging.requested == ["nibabel"]
-    panel.wait_until(lambda: is_idle(panel), 120)
+    panel.wait_until(lambda: is_idle(panel))
     assert panel.text("statusLabel").startswith("Done")
 
 
@@ -73,4 +73,4 @@ def test_a_card_that_torch_cannot_use_is_noted(panel, pair, monkeypatch):
     monkeypatch.undo()
     assert "computes on the processor only, on a computer with an NVIDIA card" in panel.text("logText")
     panel.click("applyButton")
-    panel.wait_until(lambda: is_idle(panel), 10)
+    panel.wait_until(lambda: is_idle(panel))

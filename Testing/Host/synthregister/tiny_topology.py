@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from SlicerSynthReg.methods.topology.model import Topology, TopologyConfig
-from SlicerSynthReg.tasks.model import TOPOLOGY_MODEL
+from SlicerSynthReg.topology.variational import Topology, TopologyConfig
 from SlicerSynthReg.weights.registry import Card, save_model
+from SlicerSynthReg.weights.selection import TOPOLOGY_MODEL
 
 
 def main(folder: Path) -> None:
     torch.manual_seed(0)
-    config = replace(TopologyConfig.comparing(1), log_variance=(-6.0,), widths=(4, 8))
+    config = replace(TopologyConfig.for_channels(1), log_variance=(-6.0,), widths=(4, 8))
     said = dict.fromkeys(("licence", "training_data", "limits", "modalities", "trained_with"), "nothing")
     card = Card(TOPOLOGY_MODEL, "Topology", config.to_card(), "", intended_use="Tests.", spacing_mm=2.0, **said)
     save_model(card, Topology(config).state_dict(), folder)

@@ -9,19 +9,19 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from SlicerSynthReg.reading.key import CaseTruth, Key
-from SlicerSynthReg.reading.question import GENERATED, LANDMARKS, LIKERT, PAIR, REAL, SINGLE, TEXT, Question
-from SlicerSynthReg.reading.schedule import Item
-from SlicerSynthReg.reading.session import ANSWERS
-from SlicerSynthReg.reading.study import Case, Image, Part, Study, read_study
-from SlicerSynthReg.reading.windows import Window
+from SlicerSynthReg.reader_study.blinding_key import BlindingKey, CaseTruth
+from SlicerSynthReg.reader_study.ct_windows import DisplayWindow
+from SlicerSynthReg.reader_study.question import GENERATED, LANDMARKS, LIKERT, PAIR, REAL, SINGLE, TEXT, ReadingQuestion
+from SlicerSynthReg.reader_study.schedule import ReadingItem
+from SlicerSynthReg.reader_study.session import RESPONSE_FOLDER
+from SlicerSynthReg.reader_study.study import Study, StudyCase, StudyImage, StudyPart, read_study
 
 PATIENT = "DOE-JOHN"
-WHICH = Question("which", PAIR, "Which one is generated?")
-WHAT = Question("what", SINGLE, "Real or generated?", confidence=3)
-QUALITY = Question("quality", LIKERT, "How good is the image?", levels=("poor", "fair", "good"))
-REMARKS = Question("remarks", TEXT, "Anything else?", required=False)
-PLACES = Question("places", LANDMARKS, "Where are these?", points=("apex", "base"))
+WHICH = ReadingQuestion("which", PAIR, "Which one is generated?")
+WHAT = ReadingQuestion("what", SINGLE, "Real or generated?", confidence=3)
+QUALITY = ReadingQuestion("quality", LIKERT, "How good is the image?", levels=("poor", "fair", "good"))
+REMARKS = ReadingQuestion("remarks", TEXT, "Anything else?", required=False)
+PLACES = ReadingQuestion("places", LANDMARKS, "Where are these?", points=("apex", "base"))
 GREY = {REAL: 100, GENERATED: 300}
 """Value of the images, so that a test sees in a view what is what."""
 
@@ -31,43 +31,44 @@ def write_study(folder: Path, pairs: int = 0, singles: int = 0, questions=(WHAT,
     (folder / "images").mkdir(parents=True)
     truths = []
 
-    def image(name: str, role: str) -> Image:
+    def image(name: str, role: str) -> StudyImage:
         token = hashlib.sha256(f"{name} {role}".encode()).hexdigest()[:8]
         file = f"images/{PATIENT}_{name}_{role}.nii"
         made = nibabel.Nifti1Image(np.full((16, 16, 12), GREY[role], np.int16), np.diag([4.0, 4.0, 5.0, 1.0]))
         made.header["descrip"] = f"{PATIENT} {role}".encode()
         nibabel.save(made, folder / file)
-        return Image(token, file, hashlib.sha256((folder / file).read_bytes()).hexdigest())
+        return StudyImage(token, file, hashlib.sha256((folder / file).read_bytes()).hexdigest())
 
-    def case(name: str, roles: tuple[str, ...]) -> Case:
+    def case(name: str, roles: tuple[str, ...]) -> StudyCase:
         images = {role: image(name, role) for role in roles}
         token = hashlib.sha256(name.encode()).hexdigest()[:8]
         truths.append(CaseTruth(token, f"{PATIENT} {name}", {images[role].token: role for role in roles}))
-        return Case(token, tuple(sorted(images.values(), key=lambda one: one.token)))
+        return StudyCase(token, tuple(sorted(images.values(), key=lambda one: one.token)))
 
     parts = []
     if pairs:
         cases = tuple(case(f"p{n}", (REAL, GENERATED)) for n in range(pairs))
-        parts.append(Part("pairs", (WHICH,), cases, 0, limit))
+        parts.append(StudyPart("pairs", (WHICH,), cases, 0, limit))
     if singles:
         cases = tuple(case(f"s{n}", ((REAL, GENERATED)[n % 2],)) for n in range(singles))
-        parts.append(Part("singles", tuple(questions), cases, 0, limit))
-    key = json.dumps(Key("Liver study", "salt", tuple(truths)).to_json()).encode()
+        parts.append(StudyPart("singles", tuple(questions), cases, 0, limit))
+    key = json.dumps(BlindingKey("Liver study", "salt", tuple(truths)).to_json()).encode()
     (folder / "key.json").write_bytes(key)
     fingerprint = hashlib.sha256(key).hexdigest()
-    study = Study("Liver study", 1, fingerprint, tuple(parts), window=Window(400, 200), instructions="Take your time.")
+    window = DisplayWindow(400, 200)
+    study = Study("Liver study", 1, fingerprint, tuple(parts), window=window, instructions="Take your time.")
     (folder / "study.json").write_text(json.dumps(study.to_json()))
     return read_study(folder)
 
 
-def truth_of(study: Study, item: Item) -> list[str]:
+def truth_of(study: Study, item: ReadingItem) -> list[str]:
     """What each shown image is, from left to right: read from the key, as no panel may."""
     key = json.loads((study.folder / "key.json").read_text())
     roles = next(case["images"] for case in key["cases"] if case["token"] == item.case.token)
     return [roles[image.token] for image in item.images]
 
 
-def is_right(reader: str, item: Item) -> bool:
+def is_right(reader: str, item: ReadingItem) -> bool:
     """Three of four, the same for the same reader and case."""
     return hashlib.sha256(f"{reader} {item.case.token}".encode()).digest()[0] % 4 > 0
 
@@ -79,7 +80,7 @@ def begin(panel, study: Study, reader: str) -> None:
     panel.click("startButton")
 
 
-def answer(panel, study: Study, reader: str, item: Item) -> None:
+def answer(panel, study: Study, reader: str, item: ReadingItem) -> None:
     """Clicks an answer to the first question of a pair or single, right or wrong as `is_right` says, and saves it."""
     truth, right = truth_of(study, item), is_right(reader, item)
     if len(truth) == 2:
@@ -93,5 +94,5 @@ def answer(panel, study: Study, reader: str, item: Item) -> None:
 
 def logged(study: Study, kind: str = "answer") -> list[dict]:
     """Entries of one kind, of all readers."""
-    lines = [line for log in (study.folder / ANSWERS).glob("*.jsonl") for line in log.read_text().splitlines()]
+    lines = [line for log in (study.folder / RESPONSE_FOLDER).glob("*.jsonl") for line in log.read_text().splitlines()]
     return [entry for entry in map(json.loads, lines) if entry["kind"] == kind]

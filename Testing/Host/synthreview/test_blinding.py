@@ -128,11 +128,11 @@ def test_the_key_stays_closed_until_all_have_finished(panel, tmp_path):
     answer(panel, study, "Anna", panel.widget._reading._reading.current)
     panel.click("leaveButton")
     panel.click("unblindButton")
-    panel.wait_until(lambda: "not finished" in panel.text("readingNote"), 60)
+    panel.wait_until(lambda: "not finished" in panel.text("readingNote"))
     assert not panel.is_visible("resultsText") and not panel["resultsText"].toPlainText()
     panel["reasonEdit"].text = "Anna has left"
     panel.click("unblindButton")
-    panel.wait_until(lambda: panel.is_enabled("unblindButton"), 120)
+    panel.wait_until(lambda: panel.is_enabled("unblindButton"))
     assert panel.text("readingNote") == "" and panel.is_visible("resultsText")
     assert "Anna had not finished" in panel.text("resultsText")
     panel.click("startButton")

@@ -43,7 +43,7 @@ def test_flicker_shows_one_and_then_the_other(panel, pair):
         seen.add(grey("Red", (0, 0, 0)))
         return len(seen) > 1
 
-    panel.wait_until(both_were_seen, 10)
+    panel.wait_until(both_were_seen)
     assert seen == {GREY_A, GREY_B}
 
 
@@ -125,7 +125,7 @@ def test_the_difference_is_b_minus_a_in_the_colours_of_its_bar(panel, pair, shot
     panel.choose("modeBox", "Difference")
     panel.set_value("rangeSlider", 75.0)  # of 400: plus and minus 300
     shot("difference")
-    panel.run_for(0.1)
+    panel.serve_turns(10)
     brighter = colour("Red", (0, 0, 0))
     assert brighter[0] > 100 and brighter[0] > 3 * brighter[2]
     bar = views.pixels("Red")[70:330, 340:400].reshape(-1, 3).astype(int)

@@ -12,7 +12,7 @@ import qt
 import slicer
 from slicerhost import dialogs
 
-from SlicerSynthReg.workspace import SEAL
+from SlicerSynthReg.io.manifest import MANIFEST
 
 WORST = (12, 5, 9)
 
@@ -35,7 +35,7 @@ def results(tmp_path):
             "files": ["moved.nii", "jacobian.nii"],
             "report": {"dice_after": dice, "jacobian_min": least, "tre_after": 1.5 + n},
         }
-        (place / SEAL).write_text(json.dumps(seal))
+        (place / MANIFEST).write_text(json.dumps(seal))
     return folder, affine @ [*WORST, 1.0]
 
 
@@ -63,13 +63,13 @@ def test_a_folder_without_results_is_said(panel, tmp_path):
 def test_the_worst_comes_first_and_a_heading_sorts_by_numbers(gathered, tmp_path):
     table = gathered["qualityTable"]
     heads = [table.horizontalHeaderItem(n).text() for n in range(table.columnCount)]
-    assert heads == ["Case", "Dice", "Landmark distance (mm)", "Jacobian, least"]
+    assert heads == ["Case", "Dice", "Landmark distance (mm)", "Jacobian, minimum"]
     assert column(gathered, 0)[0] == "Case 2" and sorted(column(gathered, 0)) == ["Case 1", "Case 2", "Case 3"]
     table.sortItems(1, qt.Qt.DescendingOrder)
     assert column(gathered, 0) == ["Case 1", "Case 3", "Case 2"]
     table.sortItems(3, qt.Qt.AscendingOrder)
     assert [float(text) for text in column(gathered, 3)] == [-0.4, 0.5, 0.6]
-    gathered.wait_until(lambda: gathered.is_visible("plotPicture"), 60, "the plot")
+    gathered.wait_until(lambda: gathered.is_visible("plotPicture"), "the plot")
     gathered.screenshot(tmp_path / "quality.png")
 
 
@@ -84,7 +84,7 @@ def test_the_table_is_exported_without_names(gathered, tmp_path):
 def test_a_double_click_jumps_to_the_worst_place(gathered, results):
     table = gathered["qualityTable"]
     table.cellDoubleClicked.emit(column(gathered, 0).index("Case 2"), 0)
-    gathered.wait_until(lambda: "Jacobian" in gathered.text("qualityNote"), 120, "the place")
+    gathered.wait_until(lambda: "Jacobian" in gathered.text("qualityNote"), "the place")
     assert gathered.text("qualityNote").startswith("Case 2,") and "folds" in gathered.text("qualityNote")
     assert gathered["firstSelector"].currentNode().GetName() == "Case 2"
     for axis, name in ((2, "Red"), (0, "Yellow"), (1, "Green")):
@@ -95,8 +95,8 @@ def test_a_double_click_jumps_to_the_worst_place(gathered, results):
 def test_a_report_with_pictures_is_written_and_opened(gathered, results, monkeypatch):
     asked = []
     monkeypatch.setattr(qt.QDesktopServices, "openUrl", lambda url: asked.append(url.toLocalFile()))
-    gathered.wait_until(lambda: gathered.is_enabled("qualityReportButton"), 60)
+    gathered.wait_until(lambda: gathered.is_enabled("qualityReportButton"))
     gathered.click("qualityReportButton")
-    gathered.wait_until(lambda: asked, 180, "the report")
+    gathered.wait_until(lambda: asked, "the report")
     assert "Case 2" in Path(asked[0]).read_text(encoding="utf-8")
     assert (results[0] / "quality-report" / "quality.pdf").stat().st_size > 1000

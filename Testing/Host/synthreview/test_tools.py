@@ -149,7 +149,7 @@ def test_keys_choose_modes_and_move(panel, pair, a_block):
     panel.leave()
     press(panel, "4")
     panel.return_()
-    assert panel.text("modeBox") == "Fade", "keys of a module that is left do nothing"
+    assert panel.text("modeBox") == "Opacity", "keys of a module that is left do nothing"
 
 
 def test_opening_the_module_leaves_what_is_shown(a_block):
@@ -190,7 +190,7 @@ def test_leaving_takes_everything_of_ours_out_of_the_views(panel, pair):
     assert (grey("Red", (20, 0, 0)), grey("Red", (-20, 0, 0))) == (GREY_A, GREY_B)
 
 
-@pytest.mark.parametrize("mode", ["Fade", "Split (wipe)", "Checkerboard", "Difference", "Contour of B on A"])
+@pytest.mark.parametrize("mode", ["Opacity", "Split (wipe)", "Checkerboard", "Difference", "Contour of B on A"])
 def test_a_deleted_image_and_a_closed_scene_are_survived(panel, pair, mode):
     panel.choose("modeBox", mode)
     views.pixels("Red")

@@ -1,16 +1,15 @@
-"""Registers every image of a folder to one fixed image, in Slicer without a window, or in a plain Python.
+"""Register every image of a folder to one fixed image, in Slicer without a window or in plain Python.
 
     Slicer --no-splash --no-main-window --python-script register_folder.py -- --fixed T1.nii.gz --moving scans --out out
     python register_folder.py --fixed T1.nii.gz --moving scans --out out
 
-`--moving` is a folder: each image file in it (.nii, .nii.gz, .nrrd, .mha, .mhd) and each folder in it (a DICOM series)
-is one moving image. Or `--worklist pairs.csv`, a table with the columns fixed and moving and, where wanted, labels,
-masks, landmarks and parameters, instead of both. `--out` receives a folder an image (moved image, transforms both ways,
-report), results.csv and index.html. Start it again to go on where it stopped: what is whole is not computed again.
+`--moving`: folder in which each image file (.nii, .nii.gz, .nrrd, .mha, .mhd) and each folder (a DICOM series) is one
+moving image. `--worklist pairs.csv` instead of both: table with the columns fixed and moving and, optionally, labels,
+masks, landmarks and parameters. `--out`: receives one folder per image (moved image, both transforms, report),
+results.csv and index.html. A second start resumes: complete results are not computed again.
 
-The computing is done by the same engine as in the panel, in processes of Slicer's own Python. It ends with 0 when every
-image was registered, 1 when some failed (results.csv says why), 2 when nothing could be started.
-For research; not for diagnosis or treatment.
+Processes of Slicer's Python compute as in the panel. Exit status: 0 if every image was registered, 1 if some failed
+(see results.csv), 2 if nothing could be started. For research; not for diagnosis or treatment.
 """
 
 import argparse
@@ -20,17 +19,17 @@ from pathlib import Path
 
 import slicer
 
-from SlicerSynthReg.batch import RowResult, run_batch
-from SlicerSynthReg.request import RequestError
-from SlicerSynthReg.worklist import Row, Worklist, read_worklist
+from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.service.batch import RowResult, Workers, run_batch
+from SlicerSynthReg.service.worklist import Row, Worklist, read_worklist
 
 IMAGES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 
 
 def arguments(given: list) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="register_folder.py", description="Register a folder of images to one image.")
-    parser.add_argument("--fixed", type=Path, help="image that stays")
-    parser.add_argument("--moving", type=Path, help="folder of images that are brought onto it")
+    parser.add_argument("--fixed", type=Path, help="fixed image")
+    parser.add_argument("--moving", type=Path, help="folder of moving images")
     parser.add_argument("--worklist", type=Path, help="CSV of pairs, instead of --fixed and --moving")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--model", help="name of the model, or none")
@@ -43,7 +42,7 @@ def arguments(given: list) -> argparse.Namespace:
 
 
 def worklist(chosen: argparse.Namespace) -> Worklist:
-    """The pairs, those of a folder in the order of their names. Raises RequestError."""
+    """Return the pairs, sorted by name. Raises RequestError."""
     if chosen.worklist is not None:
         return read_worklist(chosen.worklist)
     if not chosen.moving.is_dir():
@@ -67,16 +66,16 @@ def is_image(path: Path) -> bool:
 
 
 def name_of(path: Path) -> str:
-    """The row's name and its folder's; the suffix stays in it, so that scan.nii and scan.nrrd are two."""
+    """Return the name of the row and its folder, with the suffix: scan.nii and scan.nrrd are different images."""
     return "".join(letter if letter.isalnum() or letter in " .+=-_" else "_" for letter in path.name)
 
 
-def told(result: RowResult) -> None:
+def print_row(result: RowResult) -> None:
     print(f"{result.name}: {result.status}{': ' + result.message if result.message else ''}", flush=True)
 
 
 def main(given: list) -> int:
-    from SynthRegLib.warm import python
+    from SynthRegLib.worker_process import python
 
     chosen = arguments(given)
     try:
@@ -85,8 +84,8 @@ def main(given: list) -> int:
                 "Found no PyTorch in this Python, expected it for the computing. Open the module SynthRegister once "
                 "and press Apply: it offers to install what is needed."
             )
-        command = [python(), "-m", "SlicerSynthReg.worker"]
-        results = run_batch(worklist(chosen), chosen.out, chosen.workers, row_done=told, command=command)
+        command = [python(), "-m", "SlicerSynthReg.service.worker"]
+        results = run_batch(worklist(chosen), chosen.out, Workers(chosen.workers, command=command), print_row)
     except RequestError as error:
         print(error, file=sys.stderr, flush=True)
         return 2
@@ -96,7 +95,7 @@ def main(given: list) -> int:
 
 
 def leave(code: int) -> None:
-    """Slicer would go on running after a script."""
+    """End Slicer, which otherwise keeps running after a script."""
     if hasattr(slicer, "app"):
         slicer.util.exit(code)
     else:

@@ -1,1 +1,0 @@
-"""Scores of a registration, each a named record: overlap, surfaces, landmarks, regularity and intensities."""

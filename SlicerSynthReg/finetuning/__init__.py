@@ -1,0 +1,1 @@
+"""Fine-tuning of a segmentation network on a few annotated images."""

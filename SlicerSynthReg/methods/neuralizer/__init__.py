@@ -1,1 +1,0 @@
-"""Tasks given by examples (Neuralizer, thesis paper 5)."""

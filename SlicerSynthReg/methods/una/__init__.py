@@ -1,1 +1,0 @@
-"""UNA: the healthy T1 behind a scan of any contrast, and what is abnormal in it."""

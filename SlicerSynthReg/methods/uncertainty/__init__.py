@@ -1,1 +1,0 @@
-"""Segmentation with its uncertainty (thesis paper 4)."""

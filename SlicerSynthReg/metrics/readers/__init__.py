@@ -1,0 +1,1 @@
+"""Statistics of reader studies: proportions, signal detection, agreement, and sample size. Imports no torch."""

@@ -1,1 +1,0 @@
-"""Ground floor: grids in RAS millimetres, transforms between them, sampling, differentials and integrators."""

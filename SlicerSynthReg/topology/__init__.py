@@ -1,0 +1,1 @@
+"""Topological change: lesions and resections that no smooth deformation explains (thesis paper 3)."""

@@ -1,0 +1,1 @@
+"""Segmentation with uncertainty: U-Net, ensemble, dropout, probabilistic U-Net (thesis paper 4)."""
