@@ -1,0 +1,1 @@
+"""Functions that return the Markdown of generated pages."""
