@@ -93,7 +93,7 @@ def select_pair(series: list[PhasedSeries], phase: str) -> tuple[ContrastPair | 
                 reasons.append(reason)
                 continue
             grids = native.image.grid, contrast.image.grid
-            kernels = {str(item.series.headers[0].get("ConvolutionKernel", "")) for item in (native, contrast)}
+            kernels = {str(item.series.header.get("ConvolutionKernel", "")) for item in (native, contrast)}
             cost = float(np.abs(np.log(grids[0].spacing / grids[1].spacing)).sum())
             cost += 0.1 * len(kernels) + 0.02 * float(grids[0].spacing.max())
             if best is None or cost < best[0]:

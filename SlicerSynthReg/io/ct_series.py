@@ -8,20 +8,19 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from SlicerSynthReg.errors import ImageError
-from SlicerSynthReg.io.dicom import is_localiser, read_slices, series_slices, sort_slices
+from SlicerSynthReg.io.dicom import read_volume, series_volume
+from SlicerSynthReg.io.dicom_files import Slice, is_localiser, number, scan_folder, text, without_warnings, words
+from SlicerSynthReg.io.dicom_volumes import Volume, volumes_of
 from SlicerSynthReg.io.image import Image
 
 MIN_SLICES = 12
-_REQUIRED_TAGS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows")
 _PHASE_WORDS = {
     "native": r"NATIV\w*|NON[ -]?(CONTRAST|CE)|NCCT|UNENHANCED|PLAIN|WITHOUT|W/O|WO CONTRAST|SANS|OHNE|PRE[ -]?KM",
     "arterial": r"ART(ERIAL|ERIELL?E?)?|CTA|ANGIO\w*",
@@ -32,11 +31,11 @@ _DUAL_ENERGY_WORDS = r"DUAL|DECT|GSI|MONO ?\+?|VNC|VIRTUAL|IODINE|KEV|SPECTRAL|Z
 
 @dataclass(frozen=True, eq=False)
 class CTSeries:
-    """headers: slices in order. number: series number, for messages. patient: hash of the patient. study, frame: UIDs
+    """volume: slices in order. number: series number, for messages. patient: hash of the patient. study, frame: UIDs
     of study and frame of reference. phase: contrast phase according to the tags, "" if unknown. dual_energy: whether
     the tags state dual energy."""
 
-    headers: list[pydicom.Dataset]
+    volume: Volume
     number: str
     patient: str
     study: str
@@ -45,50 +44,58 @@ class CTSeries:
     dual_energy: bool
 
     @property
+    def header(self) -> pydicom.Dataset:
+        """Header of the first slice."""
+        return self.volume.slices[0].header
+
+    @property
     def thickness(self) -> float:
         """Slice thickness in mm; 0 if unknown."""
-        return float(self.headers[0].get("SliceThickness") or 0.0)
+        return number(self.header, "SliceThickness") or 0.0
 
     @property
     def tilt_degrees(self) -> float:
         """Angle between the slice normal and the line of slice origins (gantry tilt)."""
-        first, last = (np.asarray(h.ImagePositionPatient, dtype=float) for h in (self.headers[0], self.headers[-1]))
-        row, column = np.asarray(self.headers[0].ImageOrientationPatient, dtype=float).reshape(2, 3)
-        line = (last - first) / max(float(np.linalg.norm(last - first)), 1e-6)
-        return float(np.degrees(np.arccos(np.clip(abs(line @ np.cross(row, column)), 0.0, 1.0))))
+        step = self.volume.stack.step
+        line = step / max(float(np.linalg.norm(step)), 1e-6)
+        return float(np.degrees(np.arccos(np.clip(abs(line @ self.volume.slices[0].normal), 0.0, 1.0))))
 
     def read(self, interpolate_gaps: bool = False) -> Image:
         """Return the image in HU. Raises ImageError (slice-spacing, decoding)."""
-        return read_slices(self.headers, interpolate_gaps, None).as_image("scalar", None, False)
+        return read_volume(self.volume, interpolate_gaps, None).as_image("scalar", None, False)
 
 
+@without_warnings()
 def find_ct_series(folder: Path) -> tuple[list[CTSeries], list[str]]:
     """Return all usable CT series under `folder`, and descriptions of what was excluded.
 
-    Localisers are removed from their series; acquisitions at the same positions are split.
+    A series is one volume: localisers, and acquisitions, phases and kernels at the same positions are separated.
     """
-    groups: dict[tuple[str, ...], list[pydicom.Dataset]] = {}
-    excluded: Counter[str] = Counter()
-    for header in _headers(folder, excluded):
-        reason = _exclusion_reason(header)
+    scan = scan_folder(folder)
+    excluded: Counter[str] = Counter(scan.others)
+    for header in scan.unplaced:
+        excluded[_exclusion_reason(header) or "CT images without a position (screen captures, dose pages)"] += 1
+    usable: list[Slice] = []
+    for one in scan.slices:
+        reason = _exclusion_reason(one.header)
         if reason:
             excluded[reason] += 1
-            continue
-        kind = np.round(np.asarray(header.ImageOrientationPatient, dtype=float), 2) + 0.0
-        key = (str(header.get("SeriesInstanceUID")), str(kind), f"{header.Rows} {header.Columns}")
-        groups.setdefault(key, []).append(header)
+        else:
+            usable.append(one)
     series = []
     descriptions = [f"{count} {what}" for what, count in excluded.items()]
-    for headers in groups.values():
-        for part in _acquisitions(headers):
-            number = str(part[0].get("SeriesNumber") or 0)
-            if len(part) < MIN_SLICES:
-                descriptions.append(f"series {number}: {len(part)} slices, fewer than {MIN_SLICES}")
-                continue
-            try:
-                series.append(_describe(sort_slices(part), number))
-            except ImageError as error:
-                descriptions.append(f"series {number}: {error.text}")
+    for volume in volumes_of(usable):
+        name = _series_number(volume.slices[0].header)
+        if len(volume.slices) < MIN_SLICES:
+            descriptions.append(f"series {name}: {len(volume.slices)} slices, fewer than {MIN_SLICES}")
+            continue
+        try:
+            volume.stack.require_line()
+        except ImageError as error:
+            descriptions.append(f"series {name}: {error.text}")
+            continue
+        descriptions += [f"series {name}: {warning}" for warning in volume.warnings]
+        series.append(_describe(volume))
     return series, descriptions
 
 
@@ -101,27 +108,28 @@ class SeriesCheck:
     warnings: tuple[str, ...]
 
 
+@without_warnings()
 def check_ct_series(folder: Path, series: str | None = None) -> SeriesCheck:
     """Check the headers of a DICOM series for its use as CT in HU (metrics.ct_check checks the voxels).
 
     series: as for io.read.read_image. Raises ImageError (modality, series-ambiguous, series-inconsistent).
     """
-    headers = series_slices(Path(folder), series)
-    first = headers[0]
-    modality = str(first.get("Modality", "?"))
+    volume = series_volume(Path(folder), series)
+    first = volume.slices[0].header
+    modality = text(first, "Modality")[:16] or "?"
     if modality != "CT":
         raise ImageError(f"Found a series of modality {modality}, expected CT. Choose the CT series.", code="modality")
-    description = _describe(headers, str(first.get("SeriesNumber") or 0))
+    description = _describe(volume)
     warnings = []
     if description.dual_energy:
         warnings.append(
             "Found a dual-energy reconstruction, expected single-energy CT: no model was trained on its values. Choose "
             "the standard reconstruction."
         )
-    unit = str(first.get("RescaleType", "HU")).strip().upper()
+    unit = text(first, "RescaleType").upper()
     if unit not in ("HU", ""):
         warnings.append(f"Found values in the unit {unit[:16]}, expected HU. Choose the standard reconstruction.")
-    if "DERIVED" in [str(word).upper() for word in first.get("ImageType", [])]:
+    if "DERIVED" in words(first, "ImageType"):
         warnings.append(
             "Found a derived series, expected an original reconstruction: it may be synthetic itself. Choose the "
             "original."
@@ -129,55 +137,33 @@ def check_ct_series(folder: Path, series: str | None = None) -> SeriesCheck:
     return SeriesCheck(description.phase, tuple(warnings))
 
 
-def _headers(folder: Path, excluded: Counter[str]) -> Iterator[pydicom.Dataset]:
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        try:
-            yield pydicom.dcmread(path, stop_before_pixels=True)
-        except (InvalidDicomError, OSError, ValueError, EOFError, AttributeError, KeyError):
-            excluded["files that are not DICOM"] += 1
-
-
 def _exclusion_reason(header: pydicom.Dataset) -> str:
     """Return why this instance is not a usable slice, or ""."""
-    modality = str(header.get("Modality", "?"))
-    if modality == "SR" or "DOSE" in str(header.get("SOPClassUID", pydicom.uid.UID("")).name).upper():
-        return "dose or other structured reports"
+    modality = text(header, "Modality")[:16] or "?"
     if modality != "CT":
         return f"images or objects of modality {modality}"
     if is_localiser(header):
         return "localiser images"
-    if int(header.get("NumberOfFrames") or 1) > 1:
-        return "multi-frame (enhanced) images"
-    if any(name not in header for name in _REQUIRED_TAGS):
-        return "CT images without a position (screen captures, dose pages)"
-    kind = {str(word).upper() for word in header.get("ImageType", [])}
-    if kind & {"MIP", "MINIP", "MPR", "VRT", "SSD", "PROJECTION IMAGE", "CSA MPR"}:
+    if {*words(header, "ImageType")} & {"MIP", "MINIP", "MPR", "VRT", "SSD", "PROJECTION IMAGE", "CSA MPR"}:
         return "reformatted or projected images"
     return ""
 
 
-def _acquisitions(headers: list[pydicom.Dataset]) -> list[list[pydicom.Dataset]]:
-    """Split by AcquisitionNumber if several slices are at one position."""
-    positions = {tuple(round(float(x), 2) for x in h.ImagePositionPatient) for h in headers}
-    if len(positions) == len(headers):
-        return [headers]
-    parts: dict[str, list[pydicom.Dataset]] = {}
-    for header in headers:
-        parts.setdefault(str(header.get("AcquisitionNumber")), []).append(header)
-    return list(parts.values())
+def _series_number(header: pydicom.Dataset) -> str:
+    return f"{number(header, 'SeriesNumber') or 0:g}"
 
 
-def _describe(headers: list[pydicom.Dataset], number: str) -> CTSeries:
-    first = headers[0]
-    text = " ".join(str(first.get(name, "")) for name in ("SeriesDescription", "ProtocolName", "ImageComments")).upper()
-    dual = f"{text} {' '.join(str(word) for word in first.get('ImageType', [])).upper()}"
+def _describe(volume: Volume) -> CTSeries:
+    first = volume.slices[0].header
+    described = " ".join(text(first, name) for name in ("SeriesDescription", "ProtocolName", "ImageComments")).upper()
+    dual = f"{described} {' '.join(words(first, 'ImageType'))}"
     return CTSeries(
-        headers,
-        number,
-        hashlib.sha256(f"{first.get('PatientID', '')}|{first.get('PatientName', '')}".encode()).hexdigest(),
-        str(first.get("StudyInstanceUID", "")),
-        str(first.get("FrameOfReferenceUID", "")),
-        _phase(text, str(first.get("ContrastBolusAgent", "")).strip().upper()),
+        volume,
+        _series_number(first),
+        hashlib.sha256(f"{text(first, 'PatientID')}|{text(first, 'PatientName')}".encode()).hexdigest(),
+        text(first, "StudyInstanceUID"),
+        text(first, "FrameOfReferenceUID"),
+        _phase(described, text(first, "ContrastBolusAgent").upper()),
         re.search(rf"\b({_DUAL_ENERGY_WORDS})\b", dual) is not None,
     )
 

@@ -1,267 +1,267 @@
-"""Reading of a folder of DICOM slices as one image, by pydicom.
+"""Reading of a folder of DICOM files as one image, by pydicom.
 
-The grid is that of ImagePositionPatient, ImageOrientationPatient and PixelSpacing (DICOM PS3.3 C.7.6.2): index i along
-a row, j along a column, k along the line of slice origins. With gantry tilt that line is oblique to the slices, and the
-grid sheared. Messages never quote patient data, descriptions or paths.
+Messages never quote patient data, descriptions, UIDs or paths.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pydicom
-import SimpleITK as sitk
 
 from SlicerSynthReg.errors import ImageError, Suggestion
-from SlicerSynthReg.io.lps import flip_affine
-from SlicerSynthReg.io.raw_image import RawImage, check_memory, header_grid
-from SlicerSynthReg.spatial.grid import Grid
+from SlicerSynthReg.io.dicom_files import (
+    FolderScan,
+    instance_number,
+    integer,
+    is_localiser,
+    number,
+    scan_folder,
+    text,
+    value,
+    without_warnings,
+    words,
+)
+from SlicerSynthReg.io.dicom_pixels import PixelReader, Pixels, modality_of, modality_warnings
+from SlicerSynthReg.io.dicom_volumes import Volume, volumes_of
+from SlicerSynthReg.io.raw_image import Frame, RawImage, check_memory, select_frames
 
-_SAME_POSITION_MM = 0.01
-_SPACING_TOLERANCE = 0.05
-"""Relative deviation of a slice distance from the median."""
-
-
-def read_dicom(folder: Path, wanted: str | None, interpolate_gaps: bool, max_bytes: int | None) -> RawImage:
-    """Read the only image series under `folder`, or series `wanted`; options as for io.read.read_image."""
-    return read_slices(series_slices(folder, wanted), interpolate_gaps, max_bytes)
-
-
-def read_slices(slices: list[pydicom.Dataset], interpolate_gaps: bool, max_bytes: int | None) -> RawImage:
-    """Read the pixels of sorted headers (see `series_slices`). Raises ImageError (memory, slice-spacing, decoding)."""
-    first = slices[0]
-    check_memory((first.Columns, first.Rows, len(slices)), 4, max_bytes)
-    origins = np.array([[float(x) for x in s.ImagePositionPatient] for s in slices])
-    along = origins @ _normal(first)
-    gaps = _uneven_gaps(slices, along)
-    if gaps and not interpolate_gaps:
-        raise ImageError(
-            f"Found uneven slice spacing: {gaps}; expected equal steps. Fetch the missing slices.",
-            Suggestion("interpolate_gaps", True, "interpolate linearly between the slices (not for label maps)"),
-            code="slice-spacing",
-        )
-    values = np.stack([_pixels(s) for s in slices], axis=-1)
-    if gaps:
-        values, origins = _interpolate_evenly(values, origins, along)
-    grid = slices_grid(first, origins)
-    name = f"{first.get('Modality', 'image')} series {first.get('SeriesNumber', '')}".strip()
-    return RawImage(values[..., None], grid, name)
+_LISTED = 20
+_SAME_GRID_MM = 0.01
+_LESS_LIKELY = {"DERIVED", "P", "PHASE", "R", "REAL", "I", "IMAGINARY", "MPR", "MIP", "PROJECTION IMAGE"}
 
 
-def series_slices(folder: Path, wanted: str | None = None) -> list[pydicom.Dataset]:
-    """Return the headers of the only image series under `folder`, or of series `wanted`, sorted along the slice normal.
+@dataclass(frozen=True)
+class ReadOptions:
+    """wanted: number or UID of a series. frame: time point, or "all". interpolate_gaps, max_bytes: as for
+    io.read.read_image."""
 
-    Raises ImageError (dicom-missing, series-ambiguous, series-inconsistent, slice-duplicate).
+    wanted: str | None = None
+    frame: Frame = None
+    interpolate_gaps: bool = False
+    max_bytes: int | None = None
+
+
+@without_warnings()
+def read_dicom(folder: Path, options: ReadOptions) -> RawImage:
+    """Read the only volume under `folder`, or `options.wanted`. With a frame, the time points of a series are frames of
+    one image. Raises ImageError."""
+    scan = scan_folder(folder)
+    numbered = _numbered(scan)
+    if options.frame is not None:
+        points = _time_points(numbered, options.wanted)
+        if points:
+            return _read_frames(scan, points[select_frames(len(points), options.frame)], options)
+        select_frames(1, options.frame)
+    chosen = _chosen(numbered, options.wanted)
+    left_out = _left_out(scan, chosen)
+    try:
+        raw = read_volume(chosen, options.interpolate_gaps, options.max_bytes)
+    except ImageError as error:
+        if error.code != "slice-spacing" or not left_out:
+            raise
+        raise ImageError(" ".join([error.text, *left_out]), error.suggestion, code=error.code) from None
+    return replace(raw, warnings=(*raw.warnings, *left_out))
+
+
+@without_warnings()
+def series_volume(folder: Path, wanted: str | None = None) -> Volume:
+    """Return the only volume under `folder`, or that of series `wanted`, without its pixels.
+
+    Raises ImageError (dicom-missing, series-ambiguous, slice-duplicate, slice-positions, slice-position-missing).
     """
-    return sort_slices(_chosen(_series_under(folder), wanted))
+    scan = scan_folder(folder)
+    chosen = _chosen(_numbered(scan), wanted)
+    chosen.stack.require_line()
+    _left_out(scan, chosen)
+    return chosen
 
 
-def sort_slices(headers: list[pydicom.Dataset]) -> list[pydicom.Dataset]:
-    """Return slices sorted along their normal, each instance once. Raises ImageError (series-inconsistent,
-    slice-duplicate)."""
-    return _sorted(_without_copies(headers))
+@without_warnings()
+def read_volume(volume: Volume, interpolate_gaps: bool, max_bytes: int | None) -> RawImage:
+    """Read the pixels of a volume. Raises ImageError (memory, slice-spacing, slice-duplicate, slice-positions,
+    rescale-missing, voxel-type, photometric, decoding)."""
+    stack, first = volume.stack, volume.slices[0].header
+    stack.require_line()
+    if not interpolate_gaps:
+        stack.require_even()
+    check_memory((*volume.slices[0].size, len(volume.slices)), 4, max_bytes)
+    _require_rescale(volume)
+    reader = PixelReader()
+    pixels = [reader.read(one) for one in volume.slices]
+    values, grid = np.stack([one.values for one in pixels], axis=-1), None
+    warnings = [*volume.warnings, *modality_warnings(first), *_pixel_warnings(pixels), *stack.warnings()]
+    if len(stack.odd_steps):
+        warnings.append(f"Found uneven slice spacing: {stack.gaps()}; expected equal steps: interpolated linearly.")
+        values, grid = stack.evenly(values)
+    modalities = {modality_of(one.header) for one in volume.slices}
+    modality = modalities.pop() if len(modalities) == 1 else ""
+    series = number(first, "SeriesNumber")
+    name = f"{text(first, 'Modality')[:16] or 'image'} series {'' if series is None else f'{series:g}'}".strip()
+    return RawImage(values[..., None], grid or stack.grid(), name, modality, tuple(warnings))
 
 
-def _series_under(folder: Path) -> dict[str, list[pydicom.Dataset]]:
-    """Return series UID -> headers of its slices; files that are no DICOM images with a position are skipped."""
-    series: dict[str, list[pydicom.Dataset]] = {}
-    others: Counter[str] = Counter()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        try:
-            header = pydicom.dcmread(path, stop_before_pixels=True)
-        except (pydicom.errors.InvalidDicomError, OSError, ValueError, EOFError, AttributeError, KeyError):
-            others["files that are not DICOM"] += 1
-            continue
-        if int(header.get("NumberOfFrames") or 1) > 1:
-            others["multi-frame (enhanced) images"] += 1
-        elif all(tag in header for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows")):
-            series.setdefault(str(header.get("SeriesInstanceUID", "unnamed")), []).append(header)
-        else:
-            others["DICOM files without an image position"] += 1
-    if not series:
-        found = ", ".join(f"{count} {what}" for what, count in others.items()) or "no files"
+def _require_rescale(volume: Volume) -> None:
+    """Raise ImageError (rescale-missing) if some slices state a modality LUT or intercept and others do not."""
+    stated = [
+        number(one.header, "RescaleIntercept") is not None or value(one.header, "ModalityLUTSequence") is not None
+        for one in volume.slices
+    ]
+    if any(stated) and not all(stated):
+        instance = volume.slices[stated.index(False)].number
         raise ImageError(
-            f"Found {found}, expected a folder with the slices of a DICOM series, one file a slice. Choose another "
-            "folder; convert multi-frame images to NIfTI first (dcm2niix, or load and save in Slicer).",
-            code="dicom-missing",
+            f"Found {stated.count(False)} of {len(stated)} slices without rescale slope and intercept (first: instance "
+            f"{instance}), expected them in all or none. Export the series again.",
+            code="rescale-missing",
         )
-    return series
 
 
-def _chosen(series: dict[str, list[pydicom.Dataset]], wanted: str | None) -> list[pydicom.Dataset]:
-    """Return the series of that number or UID, or the only one for None."""
-    if wanted is None and len(series) == 1:
-        return next(iter(series.values()))
-    numbered = _numbered(series)
-    found = series.get(str(wanted)) or numbered.get(str(wanted))
-    if found:
-        return found
-    listing = "; ".join(f"{number}: {_describe(headers)}" for number, headers in numbered.items())
-    raise ImageError(
-        f"Found {len(series)} series ({listing}), expected {'one' if wanted is None else 'one of these'}. "
-        "Keep one in the folder.",
-        Suggestion("series", next(iter(numbered)), "choose one by its number in this list"),
+def _pixel_warnings(pixels: Sequence[Pixels]) -> list[str]:
+    found = []
+    padded = sum(int(one.padded.sum()) for one in pixels)
+    if padded:
+        share = 100 * padded / sum(one.padded.size for one in pixels)
+        background = pixels[0].background
+        read = "kept" if background is None else f"read as {background:g}{' HU (air)' if background else ''}"
+        found.append(f"Found padding (PixelPaddingValue) in {share:.2g} % of the voxels, expected image: it is {read}.")
+    if any(one.inverted for one in pixels):
+        found.append("Found MONOCHROME1 (inverted grey scale), expected MONOCHROME2: the values are inverted.")
+    return found
+
+
+def _numbered(scan: FolderScan) -> dict[str, Volume]:
+    """Return the volumes by series number; those that share one become 5.1, 5.2 and so on, in the order of their UIDs,
+    which can identify a patient and are never shown, then of the tags that separate them."""
+    volumes = volumes_of(scan.slices)
+    if not volumes:
+        raise _nothing_usable(scan)
+    alike: dict[float, list[Volume]] = {}
+    for volume in sorted(volumes, key=_series_uid):
+        alike.setdefault(number(volume.slices[0].header, "SeriesNumber") or 0.0, []).append(volume)
+    return {
+        f"{series:g}" if len(group) == 1 else f"{series:g}.{n}": volume
+        for series, group in sorted(alike.items())
+        for n, volume in enumerate(group, start=1)
+    }
+
+
+def _series_uid(volume: Volume) -> str:
+    return text(volume.slices[0].header, "SeriesInstanceUID")
+
+
+def _nothing_usable(scan: FolderScan) -> ImageError:
+    counts = dict(scan.others)
+    if scan.unplaced:
+        counts["DICOM images whose position, orientation or spacing is missing or damaged"] = len(scan.unplaced)
+    found = ", ".join(f"{count} {what}" for what, count in counts.items()) or "no files"
+    return ImageError(
+        f"Found {found}, expected a folder with the slices of a DICOM series. Choose another folder; convert mosaic "
+        "and multi-frame images without positions to NIfTI first (dcm2niix, or load and save in Slicer).",
+        code="dicom-missing",
+    )
+
+
+def _chosen(numbered: dict[str, Volume], wanted: str | None) -> Volume:
+    """Return the volume of that number or series UID, or the only one for None."""
+    if wanted is None and len(numbered) == 1:
+        return next(iter(numbered.values()))
+    wanted = None if wanted is None else str(wanted)
+    by_uid = {key: volume for key, volume in numbered.items() if _series_uid(volume) == wanted}
+    if wanted in numbered and not by_uid:
+        return numbered[wanted]
+    if len(by_uid) == 1:
+        return next(iter(by_uid.values()))
+    raise _ambiguous(by_uid or numbered, "one" if wanted is None or by_uid else "one of these")
+
+
+def _ambiguous(numbered: dict[str, Volume], expected: str) -> ImageError:
+    series = len({_series_uid(volume) for volume in numbered.values()})
+    what = f"{series} series" if series == len(numbered) else f"{len(numbered)} volumes in {series} series"
+    described = [f"{key}: {_describe(volume)}" for key, volume in list(numbered.items())[:_LISTED]]
+    if len(numbered) > _LISTED:
+        described.append(f"and {len(numbered) - _LISTED} more")
+    likely = max((key for key in numbered if numbered[key].sound), key=lambda k: _likelihood(numbered[k]), default=None)
+    return ImageError(
+        f"Found {what} ({'; '.join(described)}), expected {expected}. Keep one in the folder.",
+        None if likely is None else Suggestion("series", likely, "choose one by its number in this list"),
         code="series-ambiguous",
     )
 
 
-def _numbered(series: dict[str, list[pydicom.Dataset]]) -> dict[str, list[pydicom.Dataset]]:
-    """Return the series by number; series that share one become 5.1, 5.2 and so on in the order of their UIDs, which
-    can identify a patient and are never shown."""
-    alike: dict[str, list[str]] = {}
-    for uid in sorted(series):
-        alike.setdefault(str(series[uid][0].get("SeriesNumber") or 0), []).append(uid)
-    return {
-        number if len(uids) == 1 else f"{number}.{n}": series[uid]
-        for number, uids in sorted(alike.items(), key=lambda item: float(item[0]))
-        for n, uid in enumerate(uids, start=1)
-    }
+def _likelihood(volume: Volume) -> tuple[bool, bool, int]:
+    """Return the rank of a volume as the one that is meant: original CT or MR with the most voxels."""
+    first = volume.slices[0]
+    usual = text(first.header, "Modality").upper() in ("CT", "MR")
+    kind = {*words(first.header, "ImageType"), *words(first.header, "ComplexImageComponent")}
+    return usual, not kind & _LESS_LIKELY, len(volume.slices) * first.size[0] * first.size[1]
 
 
-def _describe(headers: list[pydicom.Dataset]) -> str:
-    first = headers[0]
-    localiser = ", localiser" if all(is_localiser(h) for h in headers) else ""
-    return f"{first.get('Modality', '?')}, {len(headers)} slices of {first.Columns} x {first.Rows}{localiser}"
-
-
-def is_localiser(header: pydicom.Dataset) -> bool:
-    """Return whether the image is a localiser (scout)."""
-    return "LOCALIZER" in str(header.get("ImageType", "")).upper()
-
-
-def _without_copies(slices: list[pydicom.Dataset]) -> list[pydicom.Dataset]:
-    """Return each instance once."""
-    return list({str(s.get("SOPInstanceUID", index)): s for index, s in enumerate(slices)}.values())
-
-
-def _orientation(header: pydicom.Dataset) -> np.ndarray:
-    """Return (2, 3) unit vectors (LPS) along a row (increasing column) and down a column."""
-    return np.array([float(x) for x in header.ImageOrientationPatient]).reshape(2, 3)
-
-
-def _normal(header: pydicom.Dataset) -> np.ndarray:
-    row, column = _orientation(header)
-    return np.cross(row, column)
-
-
-def _sorted(slices: list[pydicom.Dataset]) -> list[pydicom.Dataset]:
-    """Check size, orientation and positions, and sort along the normal."""
-    kinds: dict[tuple[object, ...], list[pydicom.Dataset]] = {}
-    for header in slices:
-        key = (
-            int(header.Rows),
-            int(header.Columns),
-            *np.round(np.asarray(header.PixelSpacing, dtype=float), 4).tolist(),
-            *(np.round(_orientation(header), 3).ravel() + 0.0).tolist(),
-        )
-        kinds.setdefault(key, []).append(header)
-    if len(kinds) > 1:
-        listing = "; ".join(_describe(group) for group in kinds.values())
-        raise ImageError(
-            f"Found {len(kinds)} kinds of slice in one series ({listing}) that differ in size, spacing or orientation, "
-            "expected one. Move localisers and other slices out of the folder.",
-            code="series-inconsistent",
-        )
-    normal = _normal(slices[0])
-    ordered = sorted(slices, key=lambda s: float(np.dot(np.asarray(s.ImagePositionPatient, dtype=float), normal)))
-    along = np.array([np.dot(np.asarray(s.ImagePositionPatient, dtype=float), normal) for s in ordered])
-    positions = 1 + int((np.diff(along) > _SAME_POSITION_MM).sum())
-    if positions < len(ordered):
-        at = int(np.argmax(np.diff(along) <= _SAME_POSITION_MM))
-        raise ImageError(
-            f"Found {len(ordered)} slices at {positions} positions (instances {_number(ordered[at])} and "
-            f"{_number(ordered[at + 1])} both at {along[at]:.2f} mm), expected one slice per position. The series "
-            "holds several time points, echoes or b-values, or slices twice: keep one set in the folder.",
-            code="slice-duplicate",
-        )
-    return ordered
-
-
-def _number(header: pydicom.Dataset) -> str:
-    return str(header.get("InstanceNumber", "?"))
-
-
-def _uneven_gaps(slices: Sequence[pydicom.Dataset], along: np.ndarray) -> str:
-    """Describe the slice distances that differ from the median; "" if none does."""
-    steps = np.diff(along)
-    if not len(steps):
-        return ""
-    median = float(np.median(steps))
-    odd = np.flatnonzero(np.abs(steps - median) > _SPACING_TOLERANCE * median)
-    if not len(odd):
-        return ""
-    words = [
-        f"{steps[k]:.2f} mm between slices {k + 1} and {k + 2} (instances {_number(slices[k])} and "
-        f"{_number(slices[k + 1])}, at {along[k]:.1f} and {along[k + 1]:.1f} mm)"
-        for k in odd[:3]
+def _describe(volume: Volume) -> str:
+    first, count = volume.slices[0], len(volume.slices)
+    parts = [
+        f"{text(first.header, 'Modality')[:16] or '?'}, {count} slice{'s' if count != 1 else ''} of {first.size[0]} x "
+        f"{first.size[1]}",
+        *(f"{split.tag} {split.value}" for split in volume.separated),
+        *(["localiser"] if volume.localiser else []),
+        *(["uneven"] if not volume.localiser and not volume.stack.regular else []),
     ]
-    more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
-    return f"{'; '.join(words)}{more}, median {median:.2f} mm ({len(slices)} slices)"
+    return ", ".join(parts)
 
 
-def _interpolate_evenly(values: np.ndarray, origins: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return values (I, J, K) and origins interpolated at even distances, the lower quartile of the present ones."""
-    step = float(np.percentile(np.diff(along), 25))
-    count = max(int(round((along[-1] - along[0]) / step)) + 1, 2)
-    wanted = np.linspace(along[0], along[-1], count)
-    upper = np.clip(np.searchsorted(along, wanted), 1, len(along) - 1)
-    weight = ((wanted - along[upper - 1]) / (along[upper] - along[upper - 1])).astype(np.float32)
-    filled = values[..., upper - 1] * (1 - weight) + values[..., upper] * weight
-    even = np.stack([np.interp(wanted, along, origins[:, axis]) for axis in range(3)], axis=1)
-    return filled, even
+def _time_points(numbered: dict[str, Volume], wanted: str | None) -> list[Volume]:
+    """Return the volumes on one grid that only times separate, of the series wanted or the only one; [] if there is
+    just one volume. Raises ImageError (series-ambiguous)."""
+    found = {
+        key: volume
+        for key, volume in numbered.items()
+        if wanted is None or str(wanted) in (key, key.partition(".")[0], _series_uid(volume))
+    }
+    if len(found) < 2:
+        return []
+    volumes = list(found.values())
+    grids = [volume.stack.grid() for volume in volumes if volume.stack.regular]
+    temporal = all(any(split.temporal for split in volume.separated) for volume in volumes)
+    others = {tuple(split for split in volume.separated if not split.temporal) for volume in volumes}
+    alike = len(grids) == len(volumes) and all(grids[0].same_as(grid, _SAME_GRID_MM) for grid in grids)
+    if not temporal or len(others) > 1 or not alike or len({_series_uid(volume) for volume in volumes}) > 1:
+        raise _ambiguous(found, "one, or the time points of one")
+    return volumes
 
 
-def slices_grid(first: pydicom.Dataset, origins: np.ndarray) -> Grid:
-    """Return the grid of evenly spaced slices from the first header and the origins (N, 3) in LPS mm. Raises ImageError
-    (slice-positions)."""
-    down, across = (float(x) for x in first.PixelSpacing)
-    row, column = _orientation(first)
-    step = float(first.get("SpacingBetweenSlices") or first.get("SliceThickness") or 1.0) * _normal(first)
-    if len(origins) > 1:
-        step = (origins[-1] - origins[0]) / (len(origins) - 1)
-    off_line = np.abs(origins - origins[0] - np.arange(len(origins))[:, None] * step).max()
-    if off_line > max(_SPACING_TOLERANCE * float(np.linalg.norm(step)), 0.1):
+def _read_frames(scan: FolderScan, volumes: list[Volume], options: ReadOptions) -> RawImage:
+    header, left_out = volumes[0].slices[0], _left_out(scan, volumes[0])
+    check_memory((*header.size, len(volumes[0].slices), len(volumes)), 4, options.max_bytes)
+    frames = [read_volume(volume, options.interpolate_gaps, options.max_bytes) for volume in volumes]
+    notes = dict.fromkeys(note for frame in frames for note in frame.warnings)
+    values = np.concatenate([frame.values for frame in frames], axis=-1)
+    return replace(frames[0], values=values, warnings=(*notes, *left_out))
+
+
+def _left_out(scan: FolderScan, chosen: Volume) -> tuple[str, ...]:
+    """Return warnings about what was ignored. Raises ImageError (slice-position-missing) for an image of the chosen
+    series that has no usable position: a slice would be lost."""
+    first = chosen.slices[0].header
+    lost = [header for header in scan.unplaced if _belongs(header, first)]
+    if lost:
         raise ImageError(
-            f"Found slice origins up to {off_line:.2f} mm off a straight, even line, expected a stack. The slices come "
-            "from different acquisitions: keep one of them in the folder.",
-            code="slice-positions",
+            f"Found {len(lost)} image{'s' if len(lost) > 1 else ''} of the series (instance "
+            f"{instance_number(lost[0])}) whose position, orientation or spacing is missing or damaged, expected them "
+            "in every slice. Export the series again, or move that file out of the folder.",
+            code="slice-position-missing",
         )
-    lps = np.eye(4)
-    lps[:3, 0], lps[:3, 1], lps[:3, 2], lps[:3, 3] = row * across, column * down, step, origins[0]
-    return header_grid((int(first.Columns), int(first.Rows), len(origins)), flip_affine(lps))
+    counts = dict(scan.others)
+    if scan.unplaced:
+        counts["DICOM images without a position"] = len(scan.unplaced)
+    if not counts:
+        return ()
+    listing = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+    return (f"Found {listing} in the folder, expected slices only: they were ignored.",)
 
 
-def _pixels(header: pydicom.Dataset) -> np.ndarray:
-    """Return one slice, (I, J) float32, with its slope and intercept applied."""
-    if int(header.get("SamplesPerPixel", 1)) != 1:
-        raise ImageError("Found colour slices, expected grey values. Choose the original series.", code="voxel-type")
-    try:
-        full = pydicom.dcmread(header.filename)
-        slope = float(full.get("RescaleSlope") or 1.0)
-        stored = full.pixel_array.astype(np.float32) * slope + float(full.get("RescaleIntercept") or 0.0)
-    except (RuntimeError, NotImplementedError):
-        return _pixels_by_itk(header)
-    except Exception as error:  # pydicom raises many types for damaged files, with paths in them
-        raise _damaged(header, type(error).__name__) from None
-    return np.asarray(stored.T)
-
-
-def _pixels_by_itk(header: pydicom.Dataset) -> np.ndarray:
-    """Read a compressed slice that pydicom cannot decode without further packages; slope and intercept applied."""
-    try:
-        image = sitk.ReadImage(str(header.filename), sitk.sitkFloat32, imageIO="GDCMImageIO")
-    except RuntimeError:
-        raise _damaged(header, header.file_meta.TransferSyntaxUID.name) from None
-    array = sitk.GetArrayFromImage(image)
-    return np.asarray(array.reshape(array.shape[-2:]).T)
-
-
-def _damaged(header: pydicom.Dataset, detail: str) -> ImageError:
-    return ImageError(
-        f"Found pixels of slice instance {_number(header)} that cannot be decoded ({detail}), expected a complete "
-        "image. The file is truncated or damaged: export the series again.",
-        code="decoding",
-    )
+def _belongs(header: pydicom.Dataset, first: pydicom.Dataset) -> bool:
+    same = all(text(header, name) == text(first, name) for name in ("SeriesInstanceUID", "SOPClassUID"))
+    size = all(integer(header, name, 0) == integer(first, name, 0) for name in ("Rows", "Columns"))
+    return same and size and not is_localiser(header)

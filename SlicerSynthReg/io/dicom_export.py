@@ -19,7 +19,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from SlicerSynthReg.errors import ImageError
-from SlicerSynthReg.io.dicom import series_slices, slices_grid
+from SlicerSynthReg.io.dicom import series_volume
 from SlicerSynthReg.io.image import Image
 from SlicerSynthReg.io.write import DERIVED_MARK
 from SlicerSynthReg.runtime import synthreg_version
@@ -54,9 +54,8 @@ def write_derived_series(
     of the derivation; the series description begins with SYNTHETIC. Values are rounded to whole HU from -1024 to 3071.
     Raises ImageError (not-hounsfield, grid-mismatch, folder-not-empty); OSError, after which nothing is left.
     """
-    headers = series_slices(Path(source), series)
-    origins = np.array([[float(x) for x in header.ImagePositionPatient] for header in headers])
-    grid = slices_grid(headers[0], origins)
+    volume = series_volume(Path(source), series)
+    headers, grid = [one.header for one in volume.slices], volume.stack.grid()
     if image.kind != "scalar" or image.data.shape[0] != 1:
         raise ImageError(
             f"Found {image.data.shape[0]} channels of kind {image.kind!r}, expected one channel of HU to export.",

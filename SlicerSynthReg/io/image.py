@@ -18,7 +18,8 @@ class Image:
     """Values (C, I, J, K) at the voxels of `grid`.
 
     kind: "scalar" for floating-point intensities, "labels" for integers, one class each. Further channels are frames or
-    contrasts on the same grid. name: for messages and reports.
+    contrasts on the same grid. name: for messages and reports. modality: "ct" (Hounsfield units) or "mr" if the file or
+    the user states it, "" if unknown. warnings: choices made while reading, for the report.
     Raises ImageError (image-kind, image-dimensions, grid-mismatch, image-type).
     """
 
@@ -26,6 +27,8 @@ class Image:
     grid: Grid
     kind: str = "scalar"
     name: str = ""
+    modality: str = ""
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -20,11 +20,13 @@ _SPACING_MM = (1e-3, 100.0)
 
 @dataclass(frozen=True, eq=False)
 class RawImage:
-    """Decoded file: values (I, J, K, C) of any real type on `grid`."""
+    """Decoded file: values (I, J, K, C) of any real type on `grid`. name, modality, warnings: as in Image."""
 
     values: np.ndarray
     grid: Grid
     name: str = ""
+    modality: str = ""
+    warnings: tuple[str, ...] = ()
 
     def as_image(self, kind: str, replace_nonfinite: float | None, allow_degenerate: bool) -> Image:
         """Return float32 scalars or int32 labels. Raises ImageError (single-slice, voxel-type, nonfinite,
@@ -44,10 +46,13 @@ class RawImage:
             )
         channels_first = np.moveaxis(self.values, -1, 0)
         if kind == "labels":
-            return Image(_as_labels(channels_first), self.grid, kind, self.name)
+            return self._image(_as_labels(channels_first), kind)
         with np.errstate(over="ignore"):
             data = torch.from_numpy(np.array(channels_first, dtype=np.float32, order="C"))
-        return Image(_check_scalars(data, replace_nonfinite, allow_degenerate), self.grid, kind, self.name)
+        return self._image(_check_scalars(data, replace_nonfinite, allow_degenerate), kind)
+
+    def _image(self, data: torch.Tensor, kind: str) -> Image:
+        return Image(data, self.grid, kind, self.name, self.modality, self.warnings)
 
 
 def _check_scalars(data: torch.Tensor, replace_nonfinite: float | None, allow_degenerate: bool) -> torch.Tensor:

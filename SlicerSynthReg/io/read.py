@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import struct
 import zlib
@@ -11,7 +12,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, ImageDataError
 
 from SlicerSynthReg.errors import ImageError, MissingFileError
-from SlicerSynthReg.io.dicom import read_dicom
+from SlicerSynthReg.io.dicom import ReadOptions, read_dicom
 from SlicerSynthReg.io.files import SUFFIXES
 from SlicerSynthReg.io.image import KINDS, Image
 from SlicerSynthReg.io.itk import read_itk
@@ -63,7 +64,7 @@ def read_image(
         )
     if path.is_dir():
         try:
-            raw = read_dicom(path, series, interpolate_gaps and kind == "scalar", max_bytes)
+            raw = read_dicom(path, ReadOptions(series, frame, interpolate_gaps and kind == "scalar", max_bytes))
             return raw.as_image(kind, replace_nonfinite, allow_degenerate)
         except ImageError as error:
             raise ImageError(error.text, error.suggestion, path, code=error.code) from error
@@ -87,7 +88,7 @@ def read_image(
             path=path,
             code="decoding",
         ) from error
-    return Image(image.data, image.grid, image.kind, path.name[: -len(suffix)])
+    return dataclasses.replace(image, name=path.name[: -len(suffix)])
 
 
 def _last_line(error: BaseException) -> str:

@@ -109,7 +109,7 @@ def test_reports_localisers_mr_and_short_series_are_left_out_and_told(a_study, p
     (a_study.folder / "DICOMDIR.txt").write_text("hello")
     series, excluded = find_ct_series(a_study.folder)
     words = "; ".join(excluded)
-    assert [len(one.headers) for one in sorted(series, key=lambda s: s.number)] == [20, 20, 20]
+    assert [len(one.volume.slices) for one in sorted(series, key=lambda s: s.number)] == [20, 20, 20]
     for expected in (
         "1 localiser",
         "1 dose or other",
