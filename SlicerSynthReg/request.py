@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,33 +86,3 @@ def to_jsonable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
-
-
-def fingerprint(request: Request, exclude: Iterable[str] = (), weights: str = "", files: Iterable[Path] = ()) -> str:
-    """Return the hash (blake2b, 128 bits) of the task, the contents of its inputs, and its parameters.
-
-    exclude: parameters that do not change the result. weights: hash of the models. files: further files whose contents
-    are hashed. The output folder and the names of input files are not hashed: a copy of the data has the same hash.
-    """
-    skipped = set(exclude)
-    parameters = {name: value for name, value in sorted(request.parameters.items()) if name not in skipped}
-    total = hashlib.blake2b(digest_size=16)
-    total.update(json.dumps([request.task, to_jsonable(parameters), weights]).encode())
-    for name, path in sorted(request.inputs.items()):
-        total.update(json.dumps([name, _content_hash(Path(path))]).encode())
-    for file in files:
-        total.update(json.dumps(_content_hash(file)).encode())
-    return total.hexdigest()
-
-
-def _content_hash(path: Path) -> list[str]:
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    return [_file_hash(file) for file in files]
-
-
-def _file_hash(file: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    with open(file, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

@@ -15,7 +15,7 @@ from SlicerSynthReg.cli.console import CONTEXT, DEBUG, progress_bar, readable_er
 from SlicerSynthReg.cli.options import OUT_HELP, add_command, add_record_command, out_option
 from SlicerSynthReg.cli.records import BatchParameters
 from SlicerSynthReg.cli.review import app as review
-from SlicerSynthReg.errors import RequestError
+from SlicerSynthReg.errors import RequestError, WeightsError
 from SlicerSynthReg.request import Request, Result
 from SlicerSynthReg.runtime import synthreg_version
 from SlicerSynthReg.tasks.registry import TASKS
@@ -53,7 +53,7 @@ def print_result(result: Result) -> None:
     console = Console()
     table = Table("result", "file", box=None)
     for name, path in result.outputs.items():
-        table.add_row(name.replace("_", " "), os.path.relpath(path))
+        table.add_row(name.replace("_", " "), escape(os.path.relpath(path)))
     console.print(table)
     for warning in result.warnings:
         console.print(f"[yellow]Note:[/yellow] {escape(warning)}")
@@ -99,14 +99,16 @@ def batch(worklist: Path, out: Path, parameters: BatchParameters) -> None:
 
         def row_done(result: RowResult) -> None:
             if result.status == "failed":
-                bar.console.print(f"[red]{result.name}:[/red] {escape(result.message)}")
+                bar.console.print(f"[red]{escape(result.name)}:[/red] {escape(result.message)}")
             bar.update(shown, advance=1, description=f"{result.name} {result.status}")
 
-        results = run_batch(rows, out, Workers(parameters.workers, parameters.scheduler), row_done)
+        limit_s = None if parameters.time_limit is None else 60 * parameters.time_limit
+        workers = Workers(parameters.workers, parameters.scheduler, time_limit_s=limit_s)
+        results = run_batch(rows, out, workers, row_done)
     counts = {status: sum(r.status == status for r in results) for status in ("done", "skipped", "failed")}
     summary = ", ".join(f"{count} {status}" for status, count in counts.items())
     page = f" Page: {out / 'index.html'}," if task == "register" else ""
-    Console().print(f"{summary}.{page} table: {out / 'results.csv'}")
+    Console().print(escape(f"{summary}.{page} table: {out / 'results.csv'}"))
     if counts["failed"]:
         raise typer.Exit(1)
 
@@ -170,7 +172,12 @@ def models(
         if name is not None:
             _print_card(read_card(name))
             return
-        cards = [read_card(card) for card in available()]
+        cards, damaged = [], []
+        for model in available():
+            try:
+                cards.append(read_card(model))
+            except WeightsError:
+                damaged.append(model)
         if not cards:
             raise RequestError(
                 "Found no models, expected those that ship. Reinstall, or set SYNTHREG_WEIGHTS.", code="model-missing"
@@ -181,7 +188,9 @@ def models(
         table.add_column("voxels", no_wrap=True, min_width=6)
         table.add_column("images", no_wrap=True, overflow="ellipsis")
         for card in cards:
-            table.add_row(card.name, escape(card.method), f"{card.spacing_mm:g} mm", escape(card.modalities))
+            table.add_row(escape(card.name), escape(card.method), f"{card.spacing_mm:g} mm", escape(card.modalities))
+        for model in damaged:
+            table.add_row(escape(model), "damaged", "", "card unreadable: reinstall")
         Console().print(table)
 
 

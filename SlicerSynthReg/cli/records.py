@@ -25,6 +25,9 @@ class BatchParameters:
     workers: int | None = parameter(
         int, None, "Local processes; default: by CPU cores and memory.", low=1, group=DEVICE
     )
+    time_limit: float | None = parameter(
+        float, None, "Time limit of a row in minutes, in local processes; default: none.", low=0.01, group=DEVICE
+    )
     scheduler: str | None = parameter(
         str, None, "Address of a Dask scheduler to use instead, as tcp://host:8786.", group=DEVICE
     )

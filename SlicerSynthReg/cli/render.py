@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from SlicerSynthReg.cli.console import progress_bar
 from SlicerSynthReg.cli.records import QualityParameters
@@ -44,4 +45,4 @@ def render(source: Path, out: Path, parameters: QualityParameters) -> None:
         quality.write_csv(out / "quality.csv", parameters.names)
         write_page(quality_page(quality, pictures, parameters.title, parameters.names, "sheets"), out / "quality.html")
         write_pdf(quality, in_order, out / "quality.pdf", parameters.title, parameters.names)
-    Console().print(f"{len(rows)} cases. Page: {out / 'quality.html'}, to print: {out / 'quality.pdf'}")
+    Console().print(escape(f"{len(rows)} cases. Page: {out / 'quality.html'}, to print: {out / 'quality.pdf'}"))

@@ -67,7 +67,7 @@ def make(cases: Path, out: Path, key: Path | None, parameters: StudyParameters) 
     for part in study.parts:
         Console().print(f"{part.name}: {len(part.cases)} cases, {part.repeats} repeated")
     where = key or out / "key.json"
-    Console().print(f"Study: {out / 'study.json'}. Keep {where} away from the readers until all have finished.")
+    Console().print(escape(f"Study: {out / 'study.json'}. Keep {where} away from the readers until all have finished."))
 
 
 def _part_plans(parameters: StudyParameters) -> tuple[PartPlan, ...]:

@@ -126,7 +126,7 @@ def make_study(
         study_from_json({k: v for k, v in json.loads(study_data).items() if k not in ("format", "version")})
         (partial / STUDY_FILE).write_bytes(study_data)
         inside = key.parent == out
-        (partial / key.name if inside else key).write_bytes(key_data)
+        _write_private(partial / key.name if inside else key, key_data)
         if out.exists():
             out.rmdir()
         os.rename(partial, out)
@@ -265,6 +265,13 @@ def _landmarks(source: CaseSource, plan: PartPlan) -> dict[str, tuple[float, flo
             code="landmarks-missing",
         )
     return found
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner may read (mode 0600). Raises FileExistsError; follows no link."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as stream:
+        stream.write(data)
 
 
 def _json(values: object) -> bytes:

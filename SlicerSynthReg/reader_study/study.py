@@ -169,6 +169,12 @@ def _question(values: Any) -> ReadingQuestion:
 def _case(values: Any) -> StudyCase:
     where = "a case"
     images = tuple(parse_record(StudyImage, item, "an image") for item in _list(values, "images", where))
+    if any(".." in image.file.replace("\\", "/").split("/") for image in images):
+        raise StudyError(
+            "Found the path of an image that leads out of the study's folder (..), expected one inside it. Get the "
+            "study from its author again.",
+            code="image-outside",
+        )
     return parse_record(StudyCase, {**values, "images": images}, where)
 
 

@@ -16,7 +16,8 @@ from SlicerSynthReg.report.page import base_name
 from SlicerSynthReg.report.record import RegistrationReport
 from SlicerSynthReg.report.verdict import BAD, GOOD, REVIEW, review_priority, verdicts
 
-THUMBNAIL_WIDTH = 920
+THUMBNAIL_WIDTH = 400
+THUMBNAIL_COLOURS = 32
 
 
 @dataclass(frozen=True)
@@ -83,5 +84,5 @@ def _thumbnail(case: Case) -> str:
     picture = Image.open(io.BytesIO(case.picture)).convert("RGB")
     picture.thumbnail((THUMBNAIL_WIDTH, THUMBNAIL_WIDTH))
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
+    picture.quantize(THUMBNAIL_COLOURS).save(buffer, format="PNG", optimize=True)
     return embedded_image(buffer.getvalue(), f"Views of {base_name(case.name)}", "thumbnail")

@@ -6,17 +6,19 @@ import csv
 import json
 import os
 import queue
+import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Callable
 
-from SlicerSynthReg.errors import Cancelled, RequestError, Suggestion
+from SlicerSynthReg.errors import Cancelled, RequestError, Suggestion, SynthRegError
 from SlicerSynthReg.io.manifest import read_manifest
+from SlicerSynthReg.reader_study.response_log import FileLock
 from SlicerSynthReg.request import Request, Result, to_jsonable
 from SlicerSynthReg.service.client import WORKER, WorkerClient
 from SlicerSynthReg.service.run import result_hash, run
@@ -26,6 +28,7 @@ from SlicerSynthReg.tasks.registry import TASKS, TaskSpec
 
 RESULTS = "results.csv"
 PAGE = "index.html"
+LOCK = ".batch.lock"
 _COLUMNS = ("name", "status", "code", "seconds", "message")
 _WORKER_BYTES = 4e9
 
@@ -44,17 +47,24 @@ class RowResult:
 
     def cells(self) -> list[str]:
         """Return the cells of _COLUMNS."""
-        return [self.name, self.status, self.code, f"{self.seconds:.1f}", self.message]
+        return [self.name, self.status, self.code, f"{self.seconds:.1f}", as_text_cell(self.message)]
 
 
 @dataclass(frozen=True)
 class Workers:
     """Where a batch runs. count: local processes (default: by CPU cores and free memory). command: starts one.
-    scheduler: address of a Dask scheduler to use instead, whose workers see the same files."""
+    scheduler: address of a Dask scheduler to use instead, whose workers see the same files.
+    time_limit_s: of one row, in local processes."""
 
     count: int | None = None
     scheduler: str | None = None
     command: Sequence[str] = WORKER
+    time_limit_s: float | None = None
+
+
+def as_text_cell(value: Any) -> Any:
+    """Return `value` for CSV; a text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
 
 
 RowDone = Callable[[RowResult], None]
@@ -71,11 +81,11 @@ def run_batch(
 
     row_done: called from this thread after each row. Returns the rows in the order of the worklist. `out`/results.csv
     grows row by row; at the end it is sorted and measurements are added, and index.html is written. Raises RequestError
-    (results-unwritable, dask-missing, scheduler-unreachable) if nothing can be run or written.
+    (results-unwritable, batch-running, dask-missing, scheduler-unreachable) if nothing can be run or written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with open(out / RESULTS, "w", newline="", encoding="utf-8") as stream:
+        with _held(out), open(out / RESULTS, "w", newline="", encoding="utf-8") as stream:
             table = csv.writer(stream)
             table.writerow(_COLUMNS)
             results: dict[str, RowResult] = {}
@@ -103,10 +113,28 @@ def run_batch(
     return ordered
 
 
+@contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """Hold the lock of a batch folder. Raises RequestError (batch-running) if another process holds it."""
+    lock = FileLock(out / LOCK)
+    if not lock.acquire():
+        raise RequestError(
+            f"Found another batch that is writing into {out.name}, expected one at a time. Wait for its end, or choose "
+            "another folder.",
+            code="batch-running",
+        )
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.path.unlink()
+        lock.release()
+
+
 def _run_rows(pending: Mapping[str, Request], workers: Workers) -> Generator[RowResult, None, None]:
     if workers.scheduler:
         return _run_on_cluster(pending, workers.scheduler)
-    return _run_locally(pending, workers.count or _default_workers(len(pending)), workers.command)
+    return _run_locally(pending, workers.count or _default_workers(len(pending)), workers)
 
 
 def _record_all(record: RowDone, results: Generator[RowResult, None, None]) -> None:
@@ -121,25 +149,23 @@ def _pending(worklist: Worklist, out: Path, tasks: Mapping[str, TaskSpec], recor
     for row in worklist.rows:
         try:
             request = worklist.request(row, out, tasks)
-            manifest = read_manifest(out / row.name)
+            manifest = read_manifest(out / row.name, contents=True)
             if manifest is not None and manifest.get("fingerprint") == result_hash(request, tasks):
                 record(
                     RowResult(row.name, "skipped", message="complete from an earlier run", report=manifest["report"])
                 )
                 continue
             pending[row.name] = request
-        except (RequestError, OSError) as error:
+        except Exception as error:  # one bad row never ends a batch
             record(_failure(row.name, error))
     return pending
 
 
-def _run_locally(
-    pending: Mapping[str, Request], workers: int, command: Sequence[str]
-) -> Generator[RowResult, None, None]:
+def _run_locally(pending: Mapping[str, Request], count: int, workers: Workers) -> Generator[RowResult, None, None]:
     """Use one worker process for each thread of a pool; if one dies, its row fails and the next row starts another."""
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    threads = str(max(1, (os.cpu_count() or 1) // count))
     environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
-    clients = [WorkerClient(command, environment) for _ in range(min(workers, len(pending)))]
+    clients = [WorkerClient(workers.command, environment) for _ in range(min(count, len(pending)))]
     free: queue.Queue[WorkerClient] = queue.Queue()
     for client in clients:
         free.put(client)
@@ -150,7 +176,7 @@ def _run_locally(
         try:
             if stopped.is_set():
                 raise Cancelled
-            return _timed(name, lambda: client.run(request))
+            return _timed(name, lambda: client.run(request, time_limit_s=workers.time_limit_s))
         finally:
             free.put(client)
 
@@ -203,14 +229,16 @@ def _timed(name: str, compute: Callable[[], Result]) -> RowResult:
     start = time.monotonic()
     try:
         result = compute()
-    except RequestError as error:
+    except Cancelled:
+        raise
+    except Exception as error:  # one bad row never ends a batch
         return _failure(name, error, time.monotonic() - start)
     return RowResult(name, "done", time.monotonic() - start, "; ".join(result.warnings), report=result.report)
 
 
 def _failure(name: str, error: BaseException, seconds: float = 0.0) -> RowResult:
     """Return a failed row with a message on one line; of unexpected errors the type only, as they may quote paths."""
-    if isinstance(error, RequestError):
+    if isinstance(error, SynthRegError):
         return RowResult(name, "failed", seconds, " ".join(error.format(_column_text).split()), error.code)
     found = f"Found an unexpected {type(error).__name__}, expected a result."
     return RowResult(name, "failed", seconds, f"{found} The worker of this row was lost: run again.", "internal")
@@ -232,17 +260,18 @@ def _default_workers(rows: int) -> int:
 def _write_table(out: Path, results: Sequence[RowResult]) -> None:
     """Write results.csv in the order of the worklist, with a column for each number or word of the reports.
 
-    Provenance (run.*: model, stages) comes last.
+    Provenance (run.*) comes after them, and timings (run.stages.*) last.
     """
     measures = [dict(_flat(to_jsonable(result.report))) for result in results]
     names = sorted(
-        dict.fromkeys(name for measure in measures for name in measure), key=lambda name: name.startswith("run.")
+        dict.fromkeys(name for measure in measures for name in measure),
+        key=lambda name: (name.startswith("run."), name.startswith("run.stages.")),
     )
     with _replacing(out / RESULTS) as stream:
         table = csv.writer(stream)
         table.writerow([*_COLUMNS, *names])
         for result, measure in zip(results, measures):
-            table.writerow([*result.cells(), *(measure.get(name, "") for name in names)])
+            table.writerow([*result.cells(), *(as_text_cell(measure.get(name, "")) for name in names)])
 
 
 def _write_page(out: Path, results: Sequence[RowResult]) -> None:
@@ -268,10 +297,16 @@ def _write_page(out: Path, results: Sequence[RowResult]) -> None:
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[str]]:
     """Yield a text file that replaces `path` if the block ends without error."""
-    partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "w", newline="", encoding="utf-8") as stream:
-        yield stream
-    os.replace(partial, path)
+    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    try:
+        with open(handle, "w", newline="", encoding="utf-8") as stream:
+            yield stream
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(partial)
+        raise
 
 
 def _flat(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,21 +14,32 @@ from typing import Any
 from SlicerSynthReg.errors import Cancelled, RequestError, Suggestion, WorkerEnded
 from SlicerSynthReg.progress import Progress, ProgressMessage, no_progress
 from SlicerSynthReg.request import Request, Result
+from SlicerSynthReg.service.worker_events import EventReader, Watch, end_of_worker, memory_kills
 
 WORKER = (sys.executable, "-m", "SlicerSynthReg.service.worker")
+STALL_LIMIT_S = 300.0
+_POLL_S = 0.5
 
 
 class WorkerClient:
     """One worker process, started with the first request and restarted after it has ended.
 
-    command: starts the process. environment: added to that of this process. One request at a time; finish() and kill()
-    may be called from another thread.
+    command: starts the process. environment: added to that of this process. stall_limit_s: a worker that sends nothing,
+    not even a heartbeat, and uses no processor for so long is killed. One request at a time; finish() and kill() may be
+    called from another thread.
     """
 
-    def __init__(self, command: Sequence[str] = WORKER, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str] = WORKER,
+        environment: Mapping[str, str] | None = None,
+        stall_limit_s: float = STALL_LIMIT_S,
+    ) -> None:
         self._command = list(command)
         self._environment = dict(environment or {})
-        self._process: subprocess.Popen[str] | None = None
+        self._stall_limit_s = stall_limit_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._events = EventReader()
         self._number = 0
 
     @property
@@ -36,39 +47,46 @@ class WorkerClient:
         """Process ID of the running worker; None if there is none."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
-    def run(self, request: Request, progress: Progress = no_progress) -> Result:
-        """Run a request in the worker, as service.run.run; also raises WorkerEnded if the process ends before.
+    def run(self, request: Request, progress: Progress = no_progress, time_limit_s: float | None = None) -> Result:
+        """Run a request in the worker, as service.run.run.
 
-        An exception of `progress` kills the worker, which may be in a long step, and is raised again.
+        time_limit_s: after so many seconds the worker is killed. An exception of `progress` kills the worker, which may
+        be in a long step, and is raised again. Also raises WorkerEnded: worker-ended if the process ends before,
+        worker-crashed if a library crashed it, memory if the system ended it for lack of memory, worker-stalled,
+        time-limit.
         """
         process = self._started()
         self._number += 1
         number = str(self._number)
+        kills = memory_kills()
+        watch = Watch(process.pid, self._stall_limit_s, time_limit_s)
         try:
             self._send(process, {"id": number, "command": "run", "request": request.to_json()})
-            for line in process.stdout or ():
-                event = json.loads(line)
-                if event["id"] != number:
-                    continue
-                if event["event"] == "progress":
-                    self._report(progress, event)
-                elif event["event"] == "result":
-                    return Result(event["outputs"], event["report"], event["warnings"])
-                elif event["event"] == "error":
-                    raise Cancelled if event["code"] == "cancelled" else _request_error(event)
-        except KeyboardInterrupt:
+            for event in self._events.until_end(process, _POLL_S):
+                if event is None:
+                    watch.check(self._events.heard)
+                elif event.get("id") == number and (result := self._result(event, progress)):
+                    return result
+        except (KeyboardInterrupt, WorkerEnded):
             self.kill()
             raise
-        except (OSError, ValueError):  # the pipe broke, or ended within a line
+        except (OSError, ValueError, KeyError, TypeError):  # the pipe broke, or an event is malformed
             self.kill()
-        raise WorkerEnded(_exit_text(process.wait()))
+        raise end_of_worker(process.wait(), memory_kills() > kills)
 
-    def _report(self, progress: Progress, event: dict[str, Any]) -> None:
-        try:
-            progress(event["fraction"], ProgressMessage(event["text"], event["values"]))
-        except BaseException:
-            self.kill()
-            raise
+    def _result(self, event: dict[str, Any], progress: Progress) -> Result | None:
+        if event["event"] == "progress":
+            message = ProgressMessage(event["text"], event["values"])
+            try:
+                progress(event["fraction"], message)
+            except BaseException:
+                self.kill()
+                raise
+        elif event["event"] == "result":
+            return Result(event["outputs"], event["report"], event["warnings"])
+        elif event["event"] == "error":
+            raise Cancelled if event["code"] == "cancelled" else _request_error(event)
+        return None
 
     def finish(self) -> None:
         """Request the current run to end early with its present state; ignored by tasks without TaskSpec.finishes."""
@@ -102,10 +120,8 @@ class WorkerClient:
             self._process.wait(timeout=3)
         except subprocess.TimeoutExpired:
             self.kill()
-        if self._process.stdout:
-            self._process.stdout.close()
 
-    def _started(self) -> subprocess.Popen[str]:
+    def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             root = str(Path(__file__).resolve().parents[1])
             paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -114,25 +130,18 @@ class WorkerClient:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                text=True,
-                encoding="utf-8",
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **self._environment},
             )
+            self._events = EventReader(self._process.stdout)
         return self._process
 
     @staticmethod
-    def _send(process: subprocess.Popen[str], message: dict[str, Any]) -> None:
+    def _send(process: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
         if process.stdin:
-            process.stdin.write(json.dumps(message) + "\n")
+            process.stdin.write(json.dumps(message).encode() + b"\n")
             process.stdin.flush()
 
 
 def _request_error(event: dict[str, Any]) -> RequestError:
     suggestion = Suggestion(**event["suggestion"]) if event["suggestion"] else None
     return RequestError(event["message"], suggestion, code=event["code"], log=event["log"])
-
-
-def _exit_text(code: int) -> str:
-    ended = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-    remedy = "Out of memory is the usual cause: run fewer workers at once, choose preset fast, or crop the images."
-    return f"Found that the worker process {ended}, expected a result; nothing was written. {remedy}"

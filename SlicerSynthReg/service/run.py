@@ -24,12 +24,14 @@ from SlicerSynthReg.errors import (
     SynthRegError,
     missing_package_error,
 )
+from SlicerSynthReg.io.manifest import MANIFEST
 from SlicerSynthReg.parameters.base import recorded
 from SlicerSynthReg.progress import Progress, no_progress
-from SlicerSynthReg.request import Request, Result, display_name, fingerprint, to_jsonable
+from SlicerSynthReg.request import Request, Result, display_name, to_jsonable
 from SlicerSynthReg.runtime import require_device
+from SlicerSynthReg.service.fingerprint import fingerprint
 from SlicerSynthReg.service.validation import validated
-from SlicerSynthReg.service.workspace import Workspace
+from SlicerSynthReg.service.workspace import Workspace, earlier_result, require_own
 from SlicerSynthReg.tasks.registry import TASKS, TaskSpec
 
 _LIMITED = {errno.EDQUOT, errno.EFBIG}
@@ -47,6 +49,7 @@ def run(request: Request, progress: Progress = no_progress, tasks: Mapping[str, 
     request = validated(request, tasks)
     require_device(request.parameters.get("device", "cpu"))
     spec = tasks[request.task]
+    _require_free(request, spec)
     try:
         with Workspace(Path(request.outputs)) as workspace:
             try:
@@ -84,9 +87,26 @@ def _run_in(workspace: Workspace, request: Request, spec: TaskSpec, progress: Pr
             "outputs": outputs,
             "warnings": warnings,
             "report": report,
-        }
+        },
+        _inputs(request, spec),
     )
     return Result({name: str(workspace.target / file) for name, file in outputs.items()}, report, warnings)
+
+
+def _inputs(request: Request, spec: TaskSpec) -> list[Path]:
+    return [*map(Path, request.inputs.values()), *spec.files(request.inputs)]
+
+
+def _require_free(request: Request, spec: TaskSpec) -> None:
+    """Refuse, before the computation, a folder with another task's result or with one that this run reads."""
+    folder = Path(request.outputs)
+    task, owned = earlier_result(folder)
+    try:
+        inputs = _inputs(request, spec)
+    except (SynthRegError, OSError):  # the task reports what is wrong with its inputs
+        inputs = []
+    names = owned or [MANIFEST]
+    require_own(folder, names, owned if task == request.task else (), inputs)
 
 
 def _fingerprint(request: Request, spec: TaskSpec) -> str:

@@ -21,7 +21,7 @@ def validated(request: Request, tasks: Mapping[str, TaskSpec]) -> Request:
     """Return the request with absolute paths and all parameters.
 
     Raises RequestError: unknown-task, unknown-input, unknown-parameter, parameter-value, path-missing, path-unreadable,
-    input-missing, output-missing, output-is-file.
+    input-missing, output-missing, output-is-file, output-dangling.
     """
     if request.task not in tasks:
         raise RequestError(
@@ -45,6 +45,12 @@ def validated(request: Request, tasks: Mapping[str, TaskSpec]) -> Request:
     if os.path.isfile(outputs):
         raise RequestError(
             f"Found a file named {outputs.name}, expected an output folder. Choose another name.", code="output-is-file"
+        )
+    if outputs.is_symlink() and not outputs.exists():
+        raise RequestError(
+            f"Found that the output folder {outputs.name} is a link to nothing, expected a folder. Is its drive "
+            "connected? Connect it, or choose another folder.",
+            code="output-dangling",
         )
     return replace(request, inputs=inputs, outputs=str(outputs), parameters=parameters)
 

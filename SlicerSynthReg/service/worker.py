@@ -4,10 +4,13 @@ One JSON object a line on stdin:  {"id": "7", "command": "run", "request": {...}
 {"command": "finish", "id": "7"} (end early with the present state; only for tasks that support it),
 {"command": "ping"}, {"command": "shutdown"}.
 One JSON object a line on stdout: {"id": "7", "event": ...} with event ready, progress (fraction, text, values: name ->
-number), log (text), result (outputs, report, warnings), error (code, message, log, suggestion: null, or parameter,
+number), heartbeat (during a run, every HEARTBEAT_S, by a thread of its own), log (text), result
+(outputs, report, warnings), error (code, message, log, suggestion: null, or parameter,
 value and effect; the code of a cancelled run is "cancelled") or pong. All other output, also of libraries, goes to
 stderr. Runs keep their order; ping, cancel and finish are handled at once. The process ends with its stdin or its
-parent, whichever ends first: the current run is cancelled, and its workspace removed.
+parent, whichever ends first: the current run is cancelled, and its workspace removed. A line that is no valid command
+(also of other bytes than UTF-8, nested too deeply, or above MAX_LINE_BYTES) is answered by an
+error with code "protocol".
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import IO, Any
@@ -31,19 +34,22 @@ from SlicerSynthReg.request import Request
 from SlicerSynthReg.service.run import run
 from SlicerSynthReg.tasks.registry import TASKS, TaskSpec
 
+HEARTBEAT_S = 2.0
+MAX_LINE_BYTES = 1 << 24
 _GRACE_S = 1.5
 _WATCH_S = 0.5
 
 
 class Worker:
-    """Serve requests from `requests` and write events to `events`, both line by line."""
+    """Serve requests from `requests` (UTF-8) and write events to `events`, both line by line."""
 
-    def __init__(self, requests: IO[str], events: IO[str], tasks: Mapping[str, TaskSpec] = TASKS) -> None:
+    def __init__(self, requests: IO[bytes], events: IO[str], tasks: Mapping[str, TaskSpec] = TASKS) -> None:
         self._requests = requests
         self._events = events
         self._tasks = tasks
         self._writing = threading.Lock()
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._known: set[Any] = set()
         self._cancelled: set[Any] = set()
         self._to_finish: set[Any] = set()
         self._shutting_down = threading.Event()
@@ -67,32 +73,40 @@ class Worker:
         timer.start()
 
     def _read(self) -> None:
-        for line in self._requests:
-            if line.strip():
-                self._handle(line)
-        self.shutdown()
-
-    def _handle(self, line: str) -> None:
         try:
-            message = json.loads(line)
-            command = message["command"]
-        except (ValueError, KeyError, TypeError):
-            text = 'Found a line that is no JSON object with a "command", expected one object a line.'
-            self._send_error(None, RequestError(text, code="protocol"))
-            return
+            for line in _lines(self._requests):
+                if line is None or line.strip():
+                    self._handle(line)
+        finally:
+            self.shutdown()
+
+    def _handle(self, line: bytes | None) -> None:
+        """Carry out one command; no content of the line ends the thread that reads."""
+        number = None
+        try:
+            message = _message(line)
+            number = message.get("id")
+            self._carry_out(message["command"], number, message)
+        except RequestError as error:
+            self._send_error(number, error)
+        except Exception as error:
+            text = f"Found a command that fails ({type(error).__name__}), expected one of the protocol. Correct it."
+            self._send_error(number, RequestError(text, code="protocol"))
+
+    def _carry_out(self, command: str, number: str | int | None, message: dict[str, Any]) -> None:
         if command == "run":
+            self._known.add(number)
             self._queue.put(message)
-        elif command == "cancel":
-            self._cancelled.add(message.get("id"))
-        elif command == "finish":
-            self._to_finish.add(message.get("id"))
+        elif command in ("cancel", "finish"):
+            if number in self._known:
+                (self._cancelled if command == "cancel" else self._to_finish).add(number)
         elif command == "ping":
-            self._send(message.get("id"), "pong")
+            self._send(number, "pong")
         elif command == "shutdown":
             self._queue.put(None)
         else:
-            text = f"Found {command!r}, expected run, cancel, finish, ping or shutdown."
-            self._send_error(message.get("id"), RequestError(text, code="protocol"))
+            text = f"Found {command[:80]!r}, expected run, cancel, finish, ping or shutdown. Correct the command."
+            raise RequestError(text, code="protocol")
 
     def _run(self, message: dict[str, Any]) -> None:
         number = message.get("id")
@@ -107,6 +121,8 @@ class Worker:
 
         logs = _LogEvents(lambda text: self._send(number, "log", text=text))
         logging.getLogger("SlicerSynthReg").addHandler(logs)
+        ended = threading.Event()
+        threading.Thread(target=self._beat, args=(ended,), daemon=True).start()
         try:
             request = Request.from_json(message.get("request"))
             finishes = request.task in self._tasks and self._tasks[request.task].finishes
@@ -116,10 +132,19 @@ class Worker:
             self._send_error(number, RequestError("Cancelled; nothing was written.", code="cancelled"))
         except RequestError as error:
             self._send_error(number, error)
+        except Exception as error:
+            text = f"Found an unexpected {type(error).__name__}, expected a result; nothing was written. Report it."
+            self._send_error(number, RequestError(text, code="internal"))
         finally:
+            ended.set()
             logging.getLogger("SlicerSynthReg").removeHandler(logs)
+            self._known.discard(number)
             self._cancelled.discard(number)
             self._to_finish.discard(number)
+
+    def _beat(self, ended: threading.Event) -> None:
+        while not ended.wait(HEARTBEAT_S):
+            self._send(None, "heartbeat")
 
     def _send_error(self, number: Any, error: RequestError) -> None:
         suggestion = asdict(error.suggestion) if error.suggestion else None
@@ -131,8 +156,38 @@ class Worker:
             with self._writing:
                 self._events.write(line + "\n")
                 self._events.flush()
-        except OSError:  # the client has gone
+        except (OSError, ValueError):  # the client has gone
             self._shutting_down.set()
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes | None]:
+    """Yield the lines of a stream; None for one above MAX_LINE_BYTES, which is skipped without being held."""
+    while line := stream.readline(MAX_LINE_BYTES):
+        if line.endswith(b"\n") or len(line) < MAX_LINE_BYTES:
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(MAX_LINE_BYTES)
+        yield None
+
+
+def _message(line: bytes | None) -> dict[str, Any]:
+    """Return the command of a line. Raises RequestError (protocol)."""
+    if line is None:
+        text = f"Found a line above {MAX_LINE_BYTES >> 20} MB, expected a command. Give data by path."
+        raise RequestError(text, code="protocol")
+    try:
+        message = json.loads(line.decode("utf-8"))
+        valid = isinstance(message["command"], str)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        valid = False
+    if not valid:
+        text = 'Found a line that is no JSON object with a "command", expected one object a line. Correct it.'
+        raise RequestError(text, code="protocol")
+    if not isinstance(message.get("id"), (str, int, type(None))):
+        text = f"Found an id of type {type(message['id']).__name__}, expected text or a whole number. Correct it."
+        raise RequestError(text, code="protocol")
+    return dict(message)
 
 
 class _LogEvents(logging.Handler):
@@ -150,7 +205,7 @@ def main(tasks: Mapping[str, TaskSpec] = TASKS) -> None:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    requests = os.fdopen(os.dup(0), "rb")
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent

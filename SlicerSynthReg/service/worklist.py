@@ -38,11 +38,19 @@ class Worklist:
         """Return the request of one row, with output folder `out`/name. Raises RequestError (parameter-value)."""
         spec = tasks[self.task]
         known = spec.parameter_specs()
-        inputs = {
-            name: str(self.folder / Path(text).expanduser()) for name, text in row.cells.items() if name in spec.inputs
-        }
+        inputs = {name: self._path(name, text) for name, text in row.cells.items() if name in spec.inputs}
         parameters = {name: from_text(known[name], text) for name, text in row.cells.items() if name in known}
         return Request(self.task, inputs, str(out / row.name), parameters)
+
+    def _path(self, name: str, text: str) -> str:
+        try:
+            return str(self.folder / Path(text).expanduser())
+        except RuntimeError:
+            raise RequestError(
+                f"Found no home folder for the path of the input {name}, expected that of a user of this computer "
+                "after the sign ~. Write the whole path.",
+                code="path-missing",
+            ) from None
 
     def with_parameters(self, settings: Sequence[str], tasks: Mapping[str, TaskSpec] = TASKS) -> Worklist:
         """Return the worklist with parameters (name=value) added to rows that lack them.

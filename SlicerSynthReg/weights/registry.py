@@ -70,12 +70,18 @@ def user_folder() -> Path | None:
 
 def read_card(name: str, folder: Path | None = None) -> Card:
     """Return the card of model `name`. Raises WeightsError (model-missing, card-unreadable)."""
+    if Path(name).name != name or "\\" in name or name in (".", ".."):
+        raise WeightsError(
+            f"Found {name!r} as the name of a model, expected a name without folders; set SYNTHREG_WEIGHTS to the "
+            "folder of your models.",
+            code="model-missing",
+        )
     for directory in _folders(folder):
         path = directory / f"{name}.json"
         if path.exists():
             try:
                 return Card(**json.loads(path.read_text(encoding="utf-8")))
-            except (json.JSONDecodeError, TypeError) as error:
+            except (ValueError, TypeError) as error:
                 raise WeightsError(
                     f"Found a card that cannot be read ({path.name}: {error}), expected a model card. "
                     "Reinstall the model.",

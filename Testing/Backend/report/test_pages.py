@@ -15,7 +15,7 @@ from SlicerSynthReg.errors import ReportError
 from SlicerSynthReg.report.html import write_page
 from SlicerSynthReg.report.page import registration_page
 from SlicerSynthReg.report.record import DISCLAIMER, LandmarkError, RegistrationReport
-from SlicerSynthReg.report.summary import Case, summary_page
+from SlicerSynthReg.report.summary import THUMBNAIL_WIDTH, Case, summary_page
 from SlicerSynthReg.report.verdict import BAD, GOOD, REVIEW, review_priority, verdicts
 from SlicerSynthReg.weights.registry import Card
 
@@ -170,7 +170,7 @@ def test_summary_lists_failed_and_worst_cases_first(report, png):
     assert 'href="a%20name%23/case.html"' in summary_page([Case("a name#", good, page="a name#/case.html")])
     [data] = re.findall(r"base64,([A-Za-z0-9+/=]+)", page)
     thumbnail = Image.open(io.BytesIO(base64.b64decode(data)))
-    assert thumbnail.size == (920, 184)
+    assert thumbnail.size == (THUMBNAIL_WIDTH, THUMBNAIL_WIDTH // 5)
     assert review_priority(good) > review_priority(better)
 
 

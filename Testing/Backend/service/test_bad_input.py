@@ -18,8 +18,8 @@ import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
 from SlicerSynthReg.spatial.grid import Grid
-from Testing.Backend.io.test_dicom import PATIENT as DICOM_PATIENT
-from Testing.Backend.io.test_dicom import Scanner
+from Testing.Backend.io.dicom_folder import PATIENT as DICOM_PATIENT
+from Testing.Backend.io.dicom_folder import DicomFolder
 from Testing.Backend.service.conftest import PATIENT, content, synthreg
 
 SHAPE = (20, 18, 16)
@@ -73,25 +73,25 @@ def picture(path: Path) -> None:
     path.with_suffix(".png").rename(path)
 
 
-def scanner(folder: Path) -> Scanner:
-    return Scanner(folder, Grid((11, 13, 6), np.diag([1.5, -1.5, 3.0, 1.0])))
+def dicom_folder(folder: Path) -> DicomFolder:
+    return DicomFolder(folder, Grid((11, 13, 6), np.diag([1.5, -1.5, 3.0, 1.0])))
 
 
 def missing_slice(folder: Path) -> None:
-    made = scanner(folder)
+    made = dicom_folder(folder)
     for k in (0, 1, 2, 4, 5):
-        made.slice(k)
+        made.write(k)
 
 
 def two_series(folder: Path) -> None:
-    made = scanner(folder).all()
+    made = dicom_folder(folder).write_all()
     made.series = generate_uid()
     for k in range(3):
-        made.slice(k, f"again/{k}", SeriesNumber=6)
+        made.write(k, f"again/{k}", SeriesNumber=6)
 
 
 def mixed_series(folder: Path) -> None:
-    scanner(folder).all().slice(0, "scout", ImageOrientationPatient=["1", "0", "0", "0", "0", "-1"])
+    dicom_folder(folder).write_all().write(0, "scout", ImageOrientationPatient=["1", "0", "0", "0", "0", "-1"])
 
 
 def no_images(folder: Path) -> None:
@@ -133,11 +133,11 @@ BAD = {
     "photo": Bad(".png", picture, "file-type"),
     "gap": Bad("", missing_slice, "slice-spacing", "interpolate_gaps", "6.00 mm"),
     "twoseries": Bad("", two_series, "series-ambiguous", "moving_series", "(5: MR, 6 slices"),
-    "mixed": Bad("", mixed_series, "series-inconsistent", found="2 kinds of slice"),
+    "mixed": Bad("", mixed_series, "series-ambiguous", "moving_series", "5.1: MR, 6 slices"),
     "noimages": Bad("", no_images, "dicom-missing", found="1 files"),
 }
-VALUES = {"moving_frame": "0", "replace_nonfinite": "0.0", "moving_series": "5"}
-"""Suggested values; true for all other parameters."""
+VALUES = {"frames": "0", "nan": "0.0", "twoseries": "5", "mixed": "5.1"}
+"""Suggested values; true for all others."""
 
 
 def bad_file(folder: Path, name: str) -> Path:
@@ -184,7 +184,7 @@ def test_a_row_records_code_finding_and_suggestion(results, name):
     assert "Input moving" in message or name == "nowhere"
     assert ("Or write" in message) == bool(bad.parameter)
     if bad.parameter:
-        value = VALUES.get(bad.parameter, "true")
+        value = VALUES.get(name, "true")
         assert f"Or write {value} into a column {bad.parameter} of the worklist to " in message
     assert not any(word in message for word in (PATIENT, DICOM_PATIENT, "=True", "kind=", "read_volume", "unexpected"))
 
@@ -204,7 +204,7 @@ def test_a_person_reads_one_message_that_names_the_option(tmp_path, name):
     assert f"Error: {BAD[name].code}" in panel
     assert "Traceback" not in panel and PATIENT not in panel and DICOM_PATIENT not in panel
     if parameter := BAD[name].parameter:
-        value = f" {VALUES[parameter]}" if parameter in VALUES else ""
+        value = f" {VALUES[name]}" if name in VALUES else ""
         assert f"Or pass --{parameter.replace('_', '-')}{value} to " in panel
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".synthreg-*"))
 
@@ -258,18 +258,18 @@ def test_a_missing_graphics_card_is_reported_before_any_file_is_read(tmp_path):
 @pytest.mark.skipif(not Path("/bin/sh").exists(), reason="limits the size of files by a POSIX shell")
 @pytest.mark.parametrize("blocks", [8, 64])
 def test_no_room_for_the_results(tmp_path, blocks):
-    """The image, the transforms, then the picture each meet the limit; an earlier result stays as it was."""
+    """The image, the transforms, then the picture each meet the limit; what lies in the folder stays as it was."""
     for name in ("fixed", "moving"):
         nifti(tmp_path / f"{name}.nii.gz", np.roll(blob(), len(name), 0))
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "report.json").write_text("an earlier one")
+    (tmp_path / "out" / "notes.txt").write_text("an earlier one")
     images = (tmp_path / "fixed.nii.gz", tmp_path / "moving.nii.gz")
     options = ("--affine-only", "--model", "none", "--out", tmp_path / "out")
     result = synthreg("register", *images, *options, before=f"ulimit -f {blocks}")
     panel = " ".join(result.stderr.split())
     assert result.returncode == 2 and "Error: disk-limit" in panel, panel
     assert "Traceback" not in panel and str(tmp_path) not in panel
-    assert content(tmp_path / "out") == {"report.json": b"an earlier one"}
+    assert content(tmp_path / "out") == {"notes.txt": b"an earlier one"}
 
 
 @pytest.mark.slow

@@ -17,8 +17,8 @@ from SlicerSynthReg.errors import RequestError
 from SlicerSynthReg.request import Request, display_name
 from SlicerSynthReg.service.run import run
 from SlicerSynthReg.spatial.grid import Grid
-from Testing.Backend.io.test_dicom import PATIENT as DICOM_PATIENT
-from Testing.Backend.io.test_dicom import Scanner
+from Testing.Backend.io.dicom_folder import PATIENT as DICOM_PATIENT
+from Testing.Backend.io.dicom_folder import DicomFolder
 from Testing.Backend.service.conftest import PATIENT, content
 from Testing.Backend.service.fake_tasks import FAKE
 
@@ -28,14 +28,14 @@ def exported(tmp_path):
     """Two DICOM exports in folders named after the patient; the first holds two series."""
     axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in (11, 13, 6)), indexing="ij")
     blob = (np.exp(-3 * sum(a * a for a in axes)) * 1000).astype(np.int16)
-    scanners = []
+    folders = []
     for name in ("fixed", "moving"):
-        made = Scanner(tmp_path / PATIENT / f"{PATIENT}_{name}", Grid((11, 13, 6), np.diag([4.0, -4.0, 6.0, 1.0])))
+        made = DicomFolder(tmp_path / PATIENT / f"{PATIENT}_{name}", Grid((11, 13, 6), np.diag([4.0, -4.0, 6.0, 1.0])))
         made.values = blob if name == "fixed" else np.roll(blob, 1, 0)
-        scanners.append(made.all())
-    uid, scanners[0].series = str(scanners[0].series), "1.2.840.99.1"
-    scanners[0].slice(0, "scout", SeriesNumber=6)
-    return {name: str(one.folder) for name, one in zip(("fixed", "moving"), scanners)}, uid
+        folders.append(made.write_all())
+    uid, folders[0].series = str(folders[0].series), "1.2.840.99.1"
+    folders[0].write(0, "scout", SeriesNumber=6)
+    return {name: str(one.path) for name, one in zip(("fixed", "moving"), folders)}, uid
 
 
 def test_nothing_that_a_run_makes_leads_to_the_patient(exported, tmp_path, caplog):

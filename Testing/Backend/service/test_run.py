@@ -17,7 +17,8 @@ import pytest
 
 from SlicerSynthReg.errors import Cancelled, RequestError
 from SlicerSynthReg.io.manifest import read_manifest
-from SlicerSynthReg.request import Request, fingerprint, to_jsonable
+from SlicerSynthReg.request import Request, to_jsonable
+from SlicerSynthReg.service.fingerprint import fingerprint
 from SlicerSynthReg.service.run import result_hash, run
 from SlicerSynthReg.service.workspace import Workspace
 from SlicerSynthReg.tasks.registry import TASKS

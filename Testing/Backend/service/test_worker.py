@@ -124,7 +124,8 @@ def test_a_run_that_can_ends_early_with_its_result_when_it_is_asked_to(client, r
     request = replace(request_for(manner="long"), task="finishing")
     assert client.run(request, lambda fraction, text: client.finish()).report["overlap"]["dice_after"] == 0.5
     assert (tmp_path / "out" / "report.json").is_file()
-    assert client.run(request_for()).outputs, "the next run is not finished by it"
+    another = replace(request_for(), outputs=str(tmp_path / "another"))
+    assert client.run(another).outputs, "the next run is not finished by it"
 
 
 def test_a_run_that_cannot_end_early_goes_on(raw, request_for):

@@ -1,0 +1,43 @@
+"""Fingerprints of requests: hashes of everything on which a result depends. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from SlicerSynthReg.io.dependencies import dependencies
+from SlicerSynthReg.request import Request, to_jsonable
+
+
+def fingerprint(request: Request, exclude: Iterable[str] = (), weights: str = "", files: Iterable[Path] = ()) -> str:
+    """Return the hash (blake2b, 128 bits) of the task, the contents of its inputs, and its parameters.
+
+    exclude: parameters that do not change the result. weights: hash of the models. files: further files whose contents
+    are hashed. Detached data files count (`io.dependencies`). The output folder and the names of input files are not
+    hashed: a copy of the data has the same hash.
+    """
+    skipped = set(exclude)
+    parameters = {name: value for name, value in sorted(request.parameters.items()) if name not in skipped}
+    total = hashlib.blake2b(digest_size=16)
+    total.update(json.dumps([request.task, to_jsonable(parameters), weights]).encode())
+    for name, path in sorted(request.inputs.items()):
+        total.update(json.dumps([name, _content_hash(Path(path))]).encode())
+    for file in files:
+        total.update(json.dumps(_content_hash(file)).encode())
+    return total.hexdigest()
+
+
+def _content_hash(path: Path) -> list[str]:
+    return [_file_hash(file) for file in dependencies(path)]
+
+
+def _file_hash(file: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    left = file.stat().st_size  # a file that grows meanwhile is read no further
+    with open(file, "rb") as stream:
+        while left > 0 and (block := stream.read(min(left, 1 << 20))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
