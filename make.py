@@ -15,11 +15,13 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 CPU_TORCH = "torch==2.13.0+cpu"
+MOST_TEST_PROCESSES = 4
+THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 
 
-def run(*command):
-    """Run `command` from the repository root; exit with its status if it fails."""
-    status = subprocess.call([str(part) for part in command], cwd=ROOT)
+def run(*command, environment=None):
+    """Run `command` from the repository root; exit with its status if it fails. environment: added to this one's."""
+    status = subprocess.call([str(part) for part in command], cwd=ROOT, env={**os.environ, **(environment or {})})
     if status != 0:
         sys.exit(status)
 
@@ -81,7 +83,11 @@ def test():
     set_up_host()
     run(PYTHON, "-m", "ruff", "check", ".")
     run(PYTHON, "-m", "mypy")
-    run(PYTHON, "-m", "pytest")
+    processors = os.cpu_count() or 1
+    processes = min(processors, MOST_TEST_PROCESSES)
+    threads = dict.fromkeys(THREAD_COUNTS, str(processors // processes))
+    parallel = ("-n", processes, "--dist", "loadfile", "--no-loadscope-reorder")
+    run(PYTHON, "-m", "pytest", *parallel, environment=threads)
 
 
 if __name__ == "__main__":

@@ -290,7 +290,7 @@ class SynthContextTest(ScriptedLoadableModuleTest):
         logic = SynthContextLogic()
         try:
             examples = [(row.image, row.answer) for row in sample.examples]
-            quick = InContextParameters(alignment="centre", support_slices=0)
+            quick = InContextParameters(alignment="centre", support_slices=0, support_size=3, spacing_mm=4.0)
             answer = logic.apply(examples, sample.target.image, sample.target.answer, quick)
         finally:
             logic.close()

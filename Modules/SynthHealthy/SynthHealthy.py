@@ -197,7 +197,7 @@ class SynthHealthyTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:
-        for test in (self.test_what_is_missing_is_named, self.test_the_sample_is_healed):
+        for test in (self.test_what_is_missing_is_named, self.test_the_sample_is_reconstructed):
             self.setUp()
             test()
 
@@ -206,7 +206,7 @@ class SynthHealthyTest(ScriptedLoadableModuleTest):
         with self.assertRaises(RequestError):
             SynthHealthyLogic().reconstructHealthy(None)
 
-    def test_the_sample_is_healed(self) -> None:
+    def test_the_sample_is_reconstructed(self) -> None:
         if install.torch_is_missing() or install.missing_packages():
             self.delayDisplay("Skipped: PyTorch and its companions are not installed; open the module and press Apply")
             return
@@ -216,7 +216,7 @@ class SynthHealthyTest(ScriptedLoadableModuleTest):
         logic = SynthHealthyLogic()
         nodes = run_steps(add_lesion_phantom(make_lesion_phantom(voxel_mm=4.0)))
         try:
-            made = logic.reconstructHealthy(nodes.scan)
+            made = logic.reconstructHealthy(nodes.scan, HealthyParameters(grid="input", mirror="none"))
         finally:
             logic.close()
         brain = slicer.util.arrayFromVolume(made.healthy) > 0

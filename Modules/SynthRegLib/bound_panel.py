@@ -40,7 +40,7 @@ class BoundPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameterNode = None
         self._guiTag = None
-        self._entered = False
+        self._isImporting = False
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
@@ -53,7 +53,9 @@ class BoundPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = self.makeLogic()
         scene = slicer.vtkMRMLScene
         self.addObserver(slicer.mrmlScene, scene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, scene.EndCloseEvent, self.onSceneReplaced)
+        self.addObserver(slicer.mrmlScene, scene.StartImportEvent, self.onSceneStartImport)
+        self.addObserver(slicer.mrmlScene, scene.EndBatchProcessEvent, self.onSceneEndBatch)
         slicer.app.connect("aboutToQuit()", self.onAboutToQuit)
 
     def cleanup(self) -> None:
@@ -63,12 +65,15 @@ class BoundPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(None)
         self.removeObservers()
 
+    @property
+    def isEntered(self) -> bool:
+        """Return whether the module is selected; it stays so during a reload, after which Slicer calls no enter()."""
+        return bool(self.parent.isEntered)
+
     def enter(self) -> None:
-        self._entered = True
         self.initializeParameterNode()
 
     def exit(self) -> None:
-        self._entered = False
         self.setParameterNode(None)
 
     def onAboutToQuit(self) -> None:
@@ -77,8 +82,20 @@ class BoundPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller, event) -> None:
         self.setParameterNode(None)
 
-    def onSceneEndClose(self, caller, event) -> None:
-        if self._entered:
+    def onSceneStartImport(self, caller, event) -> None:
+        """Unbind, so that selectors that jump to the first new node do not change the imported parameters."""
+        self._isImporting = True
+        self.setParameterNode(None)
+
+    def onSceneEndBatch(self, caller, event) -> None:
+        """Bind after an import. It ends before its batch does, and only then do the selectors offer the new nodes."""
+        if self._isImporting and not slicer.mrmlScene.IsImporting():
+            self._isImporting = False
+            self.onSceneReplaced(caller, event)
+
+    def onSceneReplaced(self, caller, event) -> None:
+        """Bind the parameter node of the scene that was closed or imported."""
+        if self.isEntered:
             self.initializeParameterNode()
 
     def initializeParameterNode(self) -> None:

@@ -80,10 +80,15 @@ def checkerboard(
 def remove_checkerboards() -> None:
     for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
         if node.GetAttribute(CHECKER_ATTRIBUTE):
-            display = node.GetDisplayNode()
-            slicer.mrmlScene.RemoveNode(node)
-            if display is not None:
-                slicer.mrmlScene.RemoveNode(display)
+            remove_volume(node)
+
+
+def remove_volume(volume: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Remove a volume and its display node, which Slicer may remove with the volume."""
+    display = volume.GetDisplayNode()
+    slicer.mrmlScene.RemoveNode(volume)
+    if display is not None and display.GetScene() is not None:
+        slicer.mrmlScene.RemoveNode(display)
 
 
 def _composites() -> list[slicer.vtkMRMLSliceCompositeNode]:

@@ -86,9 +86,9 @@ class RunPanel(BoundPanel):
         self._result.forget()
         BoundPanel.onSceneStartClose(self, caller, event)
 
-    def onSceneEndClose(self, caller, event) -> None:
+    def onSceneReplaced(self, caller, event) -> None:
         self._status = ""
-        BoundPanel.onSceneEndClose(self, caller, event)
+        BoundPanel.onSceneReplaced(self, caller, event)
         self._refresh()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
@@ -185,7 +185,10 @@ class RunPanel(BoundPanel):
     def _refresh(self) -> None:
         """Update the state of all widgets."""
         running = self._job is not None
-        wrong = self.validationError() if self._parameterNode is not None and not running else ""
+        if self._parameterNode is None:
+            wrong = _("Select this module to continue.")
+        else:
+            wrong = "" if running else self.validationError()
         self.ui.applyButton.text = _("Cancel") if running else _("Apply")
         self.ui.applyButton.enabled = running or not wrong
         self.ui.applyButton.toolTip = wrong or (_("Stop") if running else _("Start"))

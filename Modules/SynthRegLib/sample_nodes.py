@@ -47,6 +47,8 @@ def register_sample(icon: str) -> None:
         category="SynthReg",
         sampleName=NAME,
         thumbnailFileName=icon,
+        uris=[],  # Sample Data takes the length of both lists
+        fileNames=[],
         customDownloader=lambda source: list(run_steps(add_sample(make_phantom())).given().values()),
     )
 

@@ -79,7 +79,7 @@ class SynthReviewWidget(BoundPanel):
         self.ui.qualityCollapsibleButton.setVisible(not isReading)
         if isReading:
             self.setParameterNode(None)
-        elif self._entered:
+        elif self.isEntered:
             self.initializeParameterNode()
 
     def initializeParameterNode(self) -> None:
@@ -88,7 +88,7 @@ class SynthReviewWidget(BoundPanel):
 
     def setParameterNode(self, parameterNode) -> None:
         BoundPanel.setParameterNode(self, parameterNode)
-        self._compare.show(parameterNode if self._entered else None)
+        self._compare.show(parameterNode if self.isEntered else None)
 
     def onParameterChanged(self, caller=None, event=None) -> None:
         self._compare.refresh()

@@ -53,7 +53,7 @@ def rows(out: Path) -> dict[str, dict[str, str]]:
 @pytest.mark.slow
 def test_a_folder_is_registered_and_started_again_goes_on(a_folder_of_heads, tmp_path):
     words = ["--fixed", a_folder_of_heads / "atlas.nii.gz", "--moving", a_folder_of_heads / "scans"]
-    words += ["--out", tmp_path / "out", "--model", "none", "--workers", 1]
+    words += ["--out", tmp_path / "out", "--model", "none", "--preset", "fast", "--workers", 1]
     first = run_script(*words)
     assert first.returncode == 1, first.stderr
     found = rows(tmp_path / "out")

@@ -33,7 +33,8 @@ class FineTuningSection:
         """Add a progress message to the curve; return whether it belongs to the training."""
         if self._course is None or not self._course.hear(figures):
             return False
-        self._ui.courseLabel.text = self._course.summary_text()
+        if not self._finishing:
+            self._ui.courseLabel.text = self._course.summary_text()
         count = len(self._course.losses)
         if count > 1 and (count < 100 or count % _EVERY == 0):
             self._draw()

@@ -7,7 +7,7 @@ from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
-from SynthRegLib.display import set_window
+from SynthRegLib.display import remove_volume, set_window
 from SynthRegLib.result_view import DisplayedResult, ResultView
 from SynthRegLib.review import Mode
 
@@ -89,10 +89,7 @@ class ResultDisplay:
     def _remove_preview(self) -> None:
         preview, self._preview = self._preview, None
         if _is_there(preview):
-            display = preview.GetDisplayNode()
-            slicer.mrmlScene.RemoveNode(preview)
-            if display is not None:
-                slicer.mrmlScene.RemoveNode(display)
+            remove_volume(preview)
 
 
 def _is_there(node: slicer.vtkMRMLNode | None) -> bool:

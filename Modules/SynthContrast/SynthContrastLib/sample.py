@@ -72,7 +72,12 @@ def register_sample(icon: str) -> None:
         return [made.contrast, made.native, made.organs]
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="SynthReg", sampleName=NAME, thumbnailFileName=icon, customDownloader=download
+        category="SynthReg",
+        sampleName=NAME,
+        thumbnailFileName=icon,
+        uris=[],  # Sample Data takes the length of both lists
+        fileNames=[],
+        customDownloader=download,
     )
 
 

@@ -60,5 +60,10 @@ def register_sample(icon: str) -> None:
         return [made.scan, made.reference]
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="SynthReg", sampleName=NAME, thumbnailFileName=icon, customDownloader=nodes
+        category="SynthReg",
+        sampleName=NAME,
+        thumbnailFileName=icon,
+        uris=[],  # Sample Data takes the length of both lists
+        fileNames=[],
+        customDownloader=nodes,
     )

@@ -12,7 +12,7 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from SynthRegLib.display import set_window
+from SynthRegLib.display import remove_volume, set_window
 
 from SlicerSynthReg.errors import StudyError
 from SlicerSynthReg.reader_study.ct_windows import DisplayWindow
@@ -75,10 +75,7 @@ class CaseViews:
     def remove(self) -> None:
         for node in self._nodes:
             if node.GetScene() is not None:
-                display = node.GetDisplayNode()
-                slicer.mrmlScene.RemoveNode(node)
-                if display is not None:
-                    slicer.mrmlScene.RemoveNode(display)
+                remove_volume(node)
         self._nodes = []
 
     def close(self) -> None:

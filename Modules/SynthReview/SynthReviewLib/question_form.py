@@ -43,10 +43,11 @@ class QuestionForm:
                 landmarks.stop_placing()
 
     def close(self) -> None:
+        """Delete the widgets. The frame keeps its parent, and with it Qt as its owner: without one PythonQt would own
+        it too, and delete it a second time when a lambda of its buttons drops the last reference to this form."""
         for landmarks in self._landmarks:
             landmarks.close()
         self._frame.hide()
-        self._frame.setParent(None)
         self._frame.deleteLater()
 
     def _makers(self) -> dict[str, Callable[[ReadingQuestion], Callable[[], Any]]]:

@@ -56,7 +56,7 @@ def test_intensities_have_the_weight_of_all_features_together():
     zero, u = torch.zeros(1, 4, 1, 1), torch.zeros(1, 2, 1, 1)
     unit = torch.eye(4).view(4, 4, 1, 1)
     increases = [
-        float(model.negative_log_likelihood(zero, j, u) - model.negative_log_likelihood(zero, zero, u))
+        (model.negative_log_likelihood(zero, j, u) - model.negative_log_likelihood(zero, zero, u)).item()
         for j in (unit[:3].sum(0)[None], unit[3:])
     ]
     assert increases == pytest.approx([0.5, 0.5])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
+import runpy
 import subprocess
 import sys
 
@@ -11,8 +10,8 @@ import pytest
 import torch
 
 PROGRAM = """
+import os
 import sys
-import pytest
 import torch
 from torch import nn
 from SlicerSynthReg.training.loop import LoopConfig, train
@@ -35,32 +34,23 @@ class Regression:
     def validate(self, model):
         return {"score": 0.0}
 
-folder, seed, rows = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-task = Regression(seed, lambda step: range(rows * step, rows * (step + 1)))
+folder, rows = sys.argv[1], int(sys.argv[2])
+task = Regression(int(os.environ.get("RANK", 0)), lambda step: range(rows * step, rows * (step + 1)))
 train(task, LoopConfig(folder, 6, 60, 0.05, validate_every=6, warmup_steps=2), lambda text: None)
 """
 
 
 @pytest.mark.slow
-def test_two_ranks_equal_one_rank_with_a_doubled_batch(tmp_path):
+def test_two_ranks_equal_one_rank_with_a_doubled_batch(tmp_path, monkeypatch):
     """Rank 1 begins with other weights and never uses one layer: rank 0's weights are sent, and no rank waits."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    shared = {
-        **os.environ,
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "localhost",
-        "MASTER_PORT": str(port),
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-c", PROGRAM]
-    ranks = [
-        subprocess.Popen([*command, tmp_path / "two", str(rank), "1"], env={**shared, "RANK": str(rank)})
-        for rank in range(2)
-    ]
-    assert [rank.wait() for rank in ranks] == [0, 0]
-    subprocess.run([*command, tmp_path / "one", "0", "2"], check=True)
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    two_ranks = [sys.executable, "-m", *launcher, str(program), str(tmp_path / "two"), "1"]
+    started = subprocess.run(two_ranks, capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stderr
+    monkeypatch.setattr(sys, "argv", [str(program), str(tmp_path / "one"), "2"])
+    runpy.run_path(str(program))
     one, two = (torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("one", "two"))
     assert one["step"] == two["step"] == 6
     for kind in ("model", "averaged"):

@@ -15,15 +15,20 @@ WORKERS_HOME = Path(__file__).resolve().parents[3]
 def made_models(tmp_path_factory) -> Path:
     from Testing.Host.synthcontext.tiny import make_models
 
-    folder = tmp_path_factory.mktemp("made")
+    folder = tmp_path_factory.mktemp("made") / "templates"
+    folder.mkdir()
     make_models(folder)
     return folder
 
 
 @pytest.fixture
-def models(made_models, tmp_path, monkeypatch) -> Path:
-    """The folder of the user's own models, which the worker and the panel look into; the voting network lies in it."""
-    folder = tmp_path / "models"
+def models(made_models, monkeypatch) -> Path:
+    """The folder of the user's own models, which the worker and the panel look into; the voting network lies in it.
+
+    The same folder, filled anew, for each test: the worker reads its path once.
+    """
+    folder = made_models.with_name("models")
+    shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(made_models, folder)
     monkeypatch.setenv("SYNTHREG_WEIGHTS", str(folder))
     monkeypatch.setenv("PYTHONPATH", str(WORKERS_HOME))
@@ -36,8 +41,9 @@ def panel(models):
     from slicerhost import opened
 
     from Testing.Host.synthcontext.tiny import VOTING
+    from Testing.Host.warm_worker import worker_given
 
-    with opened("SynthContext") as panel:
+    with opened("SynthContext") as panel, worker_given(panel):
         panel.expand("settingsCollapsibleButton")
         panel.choose("modelBox", f"{VOTING} (in-context)")
         yield panel

@@ -28,7 +28,7 @@ def ready(panel):
     show_tab(panel, TAB_TUNE)
     panel.choose("startBox", FEATURES)
     panel.type("modelNameWidget", "my-balls")
-    panel.set_value("minutesWidget", 10.0)
+    panel.set_value("minutesWidget", 2.0)
 
 
 def losses(panel) -> list:

@@ -5,6 +5,7 @@ SYNTHREG_SHOTS=folder keeps the pictures.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 
 import pytest
@@ -16,9 +17,25 @@ from SlicerSynthReg.weights.selection import CONTEXT_MODEL
 from Testing.Host.synthcontext.clicking import is_idle
 
 
+@pytest.fixture
+def coarse_slices(monkeypatch) -> None:
+    """Let the worker predict slices of 4 mm pixels from the examples alone; the defaults take more than a minute."""
+    from SlicerSynthReg.service.client import WorkerClient
+
+    run = WorkerClient.run
+
+    def run_coarsely(client, request, *more):
+        if request.task == "in-context_nodes":
+            coarse = {"spacing_mm": 4.0, "support_size": 3, "support_slices": 0}
+            request = dataclasses.replace(request, parameters={**request.parameters, **coarse})
+        return run(client, request, *more)
+
+    monkeypatch.setattr(WorkerClient, "run", run_coarsely)
+
+
 @pytest.mark.skipif(CONTEXT_MODEL not in available(FOLDER), reason=f"the network {CONTEXT_MODEL} does not ship yet")
 @pytest.mark.slow
-def test_a_user_does_the_sample_by_its_examples(models, shots):
+def test_a_user_does_the_sample_by_its_examples(models, coarse_slices, shots):
     with opened("SynthContext") as panel:
         panel.screenshot(shots / "context-panel-idle.png")
         panel.click("sampleButton")

@@ -36,6 +36,8 @@ def panel(with_tiny):
     """Open, with that network chosen."""
     from slicerhost import opened
 
-    with opened("SynthContrast") as panel:
+    from Testing.Host.warm_worker import worker_given
+
+    with opened("SynthContrast") as panel, worker_given(panel):
         panel.choose("modelBox", with_tiny)
         yield panel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,14 @@ from Testing.Host.synthregister.clicking import (
     node_ids,
     wait_for_children,
 )
+from Testing.Host.warm_worker import give_worker
 
 
 @pytest.fixture
-def slow(panel):
+def slow(panel, monkeypatch):
     """The panel with a scan chosen and a worker that takes a minute."""
-    from SynthRegLib.worker_process import WorkerProcess
-
-    panel.logic.worker = WorkerProcess([sys.executable, str(Path(__file__).with_name("slow_worker.py"))])
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "slow")
+    give_worker(panel, Path(__file__).with_name("behaving_worker.py"))
     panel.select("imageSelector", a_ct())
     return panel
 

@@ -90,7 +90,7 @@ def test_convert_in_a_script_without_a_window(with_tiny):
 @pytest.mark.slow
 def test_the_module_sample_data_offers_the_same_patient(with_tiny):
     with opened("SynthContrast"):
-        import SampleData
+        from slicerhost.sampledata import click_sample_button
 
-        nodes = SampleData.SampleDataLogic().downloadSamples("SynthContrastAbdomen")
+        nodes = click_sample_button("SynthContrastAbdomen")
     assert [node.GetName() for node in nodes] == ["Sample CT, arterial phase", "Sample CT, native", "Sample organs"]

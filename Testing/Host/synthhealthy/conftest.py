@@ -1,9 +1,8 @@
-"""SynthHealthy's panel ready to be clicked, with a worker whose answer is known and a network that is only a card."""
+"""SynthHealthy's panel ready to be clicked, with a worker whose results are known and a network that is only a card."""
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from SlicerSynthReg.weights.registry import Card
 
-WORKER = Path(__file__).with_name("answering_worker.py")
+WORKER = Path(__file__).with_name("known_worker.py")
 
 
 @pytest.fixture
@@ -27,21 +26,20 @@ def network(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def panel(network, monkeypatch):
-    """Open, with the answering worker in place of the backend."""
+    """Open, with the worker of known results in place of the backend."""
     from slicerhost import opened
 
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "")
-    monkeypatch.setenv("PYTHONPATH", str(WORKER.parents[3]))
-    with opened("SynthHealthy") as panel:
-        from SynthRegLib.worker_process import WorkerProcess
+    from Testing.Host.warm_worker import worker_given
 
-        panel.logic.worker = WorkerProcess([sys.executable, str(WORKER)])
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "")
+    monkeypatch.setenv("PYTHONPATH", str(WORKER.parents[3]))
+    with opened("SynthHealthy") as panel, worker_given(panel, WORKER):
         yield panel
 
 
 @pytest.fixture
 def scan(panel, a_volume):
-    """A volume, chosen in the panel: bright is sick."""
+    """A volume, chosen in the panel: bright voxels are a lesion."""
     scan = a_volume("scan")
     panel.select("imageSelector", scan)
     return scan

@@ -16,7 +16,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from Testing.Host.synthregister.clicking import TURNS, apply, is_idle, node_ids
 
 
-def healed(panel) -> None:
+def reconstruct(panel) -> None:
     apply(panel)
     panel.wait_until(lambda: is_idle(panel))
     assert panel.text("statusLabel").startswith("Done: Healthy T1 of scan")
@@ -85,7 +85,7 @@ def test_a_run_ends_in_the_scene_beside_the_scan_and_in_the_views(panel, scan, t
 
 
 def test_the_slider_fades_from_the_patient_to_what_is_chosen(panel, scan):
-    healed(panel)
+    reconstruct(panel)
     panel.set_value("opacitySlider", 1.0)
     healthy = views.pixels("Red").copy()
     for words, name in (
@@ -104,21 +104,21 @@ def test_the_slider_fades_from_the_patient_to_what_is_chosen(panel, scan):
 
 
 def test_what_is_marked_follows_the_threshold(panel, scan):
-    healed(panel)
-    sick = marked_voxels()
+    reconstruct(panel)
+    lesion = marked_voxels()
     panel.set_value("thresholdWidget", 0.2)
     both = marked_voxels()
     values = slicer.util.arrayFromVolume(slicer.util.getNode("Anomaly map of scan"))
-    assert (sick, both) == ((values >= 0.5).sum(), (values >= 0.2).sum()) and 0 < sick < both
+    assert (lesion, both) == ((values >= 0.5).sum(), (values >= 0.2).sum()) and 0 < lesion < both
     assert f"at this threshold: {both / 1000:.1f} ml" in panel.text("resultLabel")
     panel.set_value("thresholdWidget", 0.95)
     assert marked_voxels() == 0
-    healed(panel)
+    reconstruct(panel)
     assert marked_voxels("Anomalies of scan_1") == 0, "the next run marks from there"
 
 
 def test_a_segment_drawn_by_hand_is_left_alone(panel, scan):
-    healed(panel)
+    reconstruct(panel)
     slicer.util.getNode("Anomalies of scan").GetSegmentation().RemoveAllSegments()
     before = panel.text("resultLabel")
     panel.set_value("thresholdWidget", 0.2)
@@ -134,7 +134,7 @@ def test_results_lie_where_a_turned_scan_lies(panel, scan):
     scan.SetAndObserveTransformNodeID(transform.GetID())
     panel.choose("gridWidget", "As the input")
     panel.choose("mirrorWidget", "None")
-    healed(panel)
+    reconstruct(panel)
     healthy = slicer.util.getNode("Healthy T1 of scan")
     assert healthy.GetTransformNodeID() == transform.GetID()
     assert healthy.GetImageData().GetDimensions() == scan.GetImageData().GetDimensions()
@@ -145,7 +145,7 @@ def test_results_lie_where_a_turned_scan_lies(panel, scan):
     assert in_front() == "Healthy T1 of scan", "there is no other side to show"
 
 
-def test_registering_through_health_is_one_click(panel, scan, a_volume):
+def test_registration_via_the_pseudo_healthy_image_is_one_click(panel, scan, a_volume):
     panel.expand("pseudoHealthyCollapsibleButton")
     assert not panel.is_enabled("pseudoHealthyButton")
     panel.select("referenceSelector", scan)
@@ -165,7 +165,7 @@ def test_registering_through_health_is_one_click(panel, scan, a_volume):
 
 
 def test_a_result_is_reviewed_and_its_report_opened(panel, scan, monkeypatch):
-    healed(panel)
+    reconstruct(panel)
     asked = []
     monkeypatch.setattr(qt.QDesktopServices, "openUrl", lambda url: asked.append(url.toLocalFile()))
     panel.click("reportButton")

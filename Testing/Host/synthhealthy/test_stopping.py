@@ -11,7 +11,7 @@ from Testing.Host.synthregister.clicking import apply, folders, gone, is_idle, n
 
 
 def test_cancel_ends_the_whole_tree_and_leaves_nothing(panel, scan, monkeypatch):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "slow")
     before = node_ids(), folders()
     apply(panel)
     family = wait_for_children(panel)
@@ -23,7 +23,7 @@ def test_cancel_ends_the_whole_tree_and_leaves_nothing(panel, scan, monkeypatch)
 
 
 def test_closing_the_scene_or_deleting_the_scan_ends_the_run(panel, scan, a_volume, monkeypatch):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "slow")
     apply(panel)
     family = wait_for_children(panel)
     slicer.mrmlScene.RemoveNode(scan)
@@ -39,8 +39,8 @@ def test_closing_the_scene_or_deleting_the_scan_ends_the_run(panel, scan, a_volu
     assert not slicer.util.getNodesByClass("vtkMRMLVolumeNode")
 
 
-def test_a_worker_that_dies_is_told_and_the_scene_stays(panel, scan, monkeypatch):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "die")
+def test_a_killed_worker_is_reported_and_the_scene_stays(panel, scan, monkeypatch):
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "die")
     before = node_ids(), folders()
     apply(panel)
     panel.wait_until(lambda: is_idle(panel))
@@ -58,7 +58,7 @@ def test_deleting_what_is_shown_clears_the_result(panel, scan, which):
     panel.set_value("thresholdWidget", 0.2)
 
 
-def test_what_is_no_scan_is_refused_at_a_glance(panel):
+def test_input_without_a_volume_is_refused(panel):
     affine = np.eye(4)
     flat = slicer.util.addVolumeFromArray(np.arange(42, dtype=np.int16).reshape(1, 6, 7), affine, "slice")
     panel.select("imageSelector", flat)

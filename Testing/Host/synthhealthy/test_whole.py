@@ -1,4 +1,4 @@
-"""One reconstruction and one registration through it as a user does them, with the backend's own tasks in the worker.
+"""One reconstruction and one registration via it as a user does them, with the backend's own tasks in the worker.
 
 The network is the installed one, or, where there is none, one that returns the scan. SYNTHREG_SHOTS=folder keeps the
 pictures.
@@ -60,7 +60,7 @@ def shots(tmp_path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_user_heals_the_sample(network, shots):
+def test_a_user_reconstructs_the_sample(network, shots):
     with opened("SynthHealthy") as panel:
         panel.screenshot(shots / "healthy-idle.png")
         nodes = a_sample()
@@ -87,8 +87,13 @@ def test_a_user_heals_the_sample(network, shots):
 
 
 @pytest.mark.slow
-def test_a_user_registers_the_sample_through_health(network, shots):
+def test_a_user_registers_the_sample_via_its_pseudo_healthy_image(network, shots, monkeypatch):
+    """With preset "fast", which the panel does not offer."""
     with opened("SynthHealthy") as panel:
+        from SynthHealthyLib import healthy_job
+        from SynthRegLib.settings import Preset, Settings
+
+        monkeypatch.setattr(healthy_job, "Settings", lambda options: Settings(Preset.FAST, options))
         nodes = a_sample()
         panel.select("imageSelector", nodes.scan)
         panel.expand("pseudoHealthyCollapsibleButton")

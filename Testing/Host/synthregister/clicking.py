@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import psutil
@@ -10,17 +9,11 @@ import qt
 import slicer
 from PySide6 import QtTest
 
-WORKER = Path(__file__).with_name("answering_worker.py")
+WORKER = Path(__file__).with_name("known_worker.py")
 TURNS = 10
 """Turns of the event loop that a run must leave at least; a run in one slot would leave none. How long the window is
 blocked at most, in milliseconds, is measured by Testing/Benchmarks/panel.py."""
 OURS = ("Volume", "Transform", "Segmentation", "Markups", "Display")
-
-
-def give_worker(panel) -> None:
-    from SynthRegLib.worker_process import WorkerProcess
-
-    panel.logic.worker = WorkerProcess([sys.executable, str(WORKER)])
 
 
 def node_ids() -> set[str]:

@@ -1,4 +1,4 @@
-"""SynthRegister's panel ready to be clicked, with a worker that answers with a known map."""
+"""SynthRegister's panel ready to be clicked, with a worker that finds a known transform."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 
 @pytest.fixture
 def panel(monkeypatch):
-    """Open, with the answering worker in place of the registration."""
+    """Open, with the worker of known results in place of the registration."""
     from slicerhost import opened
 
-    from Testing.Host.synthregister.clicking import give_worker
+    from Testing.Host.synthregister.clicking import WORKER
+    from Testing.Host.warm_worker import worker_given
 
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
-    with opened("SynthRegister") as panel:
-        give_worker(panel)
+    with opened("SynthRegister") as panel, worker_given(panel, WORKER):
         yield panel
 
 

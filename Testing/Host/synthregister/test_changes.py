@@ -81,7 +81,7 @@ def plain() -> np.ndarray:
 
 def registered(panel, monkeypatch, parent=None):
     """A result whose moved image lies upon the fixed one but for the lesion; both images."""
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "still")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "identity")
     affine = skewed() if parent is not None else plain()
     fixed, moving = a_body("follow-up", affine, parent, lesion=True), a_body("baseline", plain())
     panel.select("fixedSelector", fixed)
@@ -241,7 +241,7 @@ def test_what_is_usual_among_controls_is_told_apart_and_a_folder_without_them_is
 def test_cancel_leaves_the_scene_as_it_was(network, panel, monkeypatch):
     fixed, moved = registered(panel, monkeypatch)
     panel.logic.close()
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "slow")
     before = folders(), slicer.mrmlScene.GetNumberOfNodes()
     panel.click("topologyButton")
     family = wait_for_children(panel)
@@ -256,7 +256,7 @@ def test_cancel_leaves_the_scene_as_it_was(network, panel, monkeypatch):
 def test_deleting_the_moved_image_stops_the_run(network, panel, monkeypatch):
     _fixed, moved = registered(panel, monkeypatch)
     panel.logic.close()
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "slow")
     panel.click("topologyButton")
     wait_for_children(panel)
     slicer.mrmlScene.RemoveNode(moved)

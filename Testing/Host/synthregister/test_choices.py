@@ -24,7 +24,7 @@ def shots(tmp_path) -> Path:
 
 
 @pytest.fixture
-def asked(panel, monkeypatch) -> list[dict]:
+def requests_sent(panel, monkeypatch) -> list[dict]:
     """The parameters, and the entries of the scene, of each request to the worker."""
     from SlicerSynthReg.service.client import WorkerClient
 
@@ -54,7 +54,7 @@ def run(panel) -> None:
     assert panel.text("statusLabel").startswith("Done"), panel.text("statusLabel")
 
 
-def test_a_preset_says_what_it_is_for_and_reaches_the_worker(panel, pair, asked):
+def test_a_preset_says_what_it_is_for_and_reaches_the_worker(panel, pair, requests_sent):
     offered = [panel["presetBox"].itemText(n) for n in range(panel["presetBox"].count)]
     assert len(offered) == len(set(offered)) == 7
     panel.choose("presetBox", "Brain with lesions (pseudo-healthy image)")
@@ -64,11 +64,11 @@ def test_a_preset_says_what_it_is_for_and_reaches_the_worker(panel, pair, asked)
     panel.choose("presetBox", "Chest or abdomen, CT to CT")
     assert "Hounsfield" in panel.text("modelLabel")
     run(panel)
-    parameters = asked[-1]["parameters"]
+    parameters = requests_sent[-1]["parameters"]
     assert parameters["anatomy"] == "ct" and parameters["model"] == "none" and not parameters["landmark_start"]
 
 
-def test_the_landmarks_start_asks_for_enough_of_them_and_for_no_other_start(panel, pair, asked):
+def test_the_landmarks_start_asks_for_enough_of_them_and_for_no_other_start(panel, pair, requests_sent):
     panel.expand("guidesCollapsibleButton")
     panel.click("landmarkStartWidget")
     assert "Found 0 landmark pairs" in panel.text("statusLabel")
@@ -84,11 +84,11 @@ def test_the_landmarks_start_asks_for_enough_of_them_and_for_no_other_start(pane
     assert "Found the initial transform near and landmark initialization" in panel.text("statusLabel")
     panel.select("initialTransformSelector", None)
     run(panel)
-    assert asked[-1]["parameters"]["landmark_start"] is True
-    assert {"fixed_landmarks", "moving_landmarks"} <= set(asked[-1]["inputs"])
+    assert requests_sent[-1]["parameters"]["landmark_start"] is True
+    assert {"fixed_landmarks", "moving_landmarks"} <= set(requests_sent[-1]["inputs"])
     panel.click("landmarkStartWidget")
     run(panel)
-    assert asked[-1]["parameters"]["landmark_start"] is False
+    assert requests_sent[-1]["parameters"]["landmark_start"] is False
 
 
 def listed(panel) -> dict[str, bool]:
@@ -142,7 +142,7 @@ def through(node, point) -> np.ndarray:
     return mapped(between(None, node), np.array([point]))[0]
 
 
-def test_a_result_is_refined_from_where_it_ended(panel, pair, asked):
+def test_a_result_is_refined_from_where_it_ended(panel, pair, requests_sent):
     """The worker answers with one map whatever it is given: refined, the pair's transform is that map done twice."""
     fixed, moving = pair
     panel.expand("guidesCollapsibleButton")
@@ -159,7 +159,7 @@ def test_a_result_is_refined_from_where_it_ended(panel, pair, asked):
     assert panel.text("applyButton") == "Cancel" and not panel.is_enabled("refineButton")
     panel.wait_until(lambda: is_idle(panel))
     assert panel.text("statusLabel").startswith("Done"), panel.text("statusLabel")
-    assert "initial_transform" in asked[-1]["inputs"] and "initial_transform" not in asked[0]["inputs"]
+    assert "initial_transform" in requests_sent[-1]["inputs"] and "initial_transform" not in requests_sent[0]["inputs"]
     once, twice, back = (
         slicer.util.getNode(name) for name in ("moving to fixed", "moving to fixed_1", "fixed to moving_1")
     )
@@ -175,7 +175,7 @@ def test_a_result_is_refined_from_where_it_ended(panel, pair, asked):
 def test_a_refinement_that_is_cancelled_leaves_the_moving_image_where_it_lay(panel, pair, monkeypatch):
     _fixed, moving = pair
     run(panel)
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "slow")
     panel.logic.worker.shutdown().join()
     panel.click("refineButton")
     panel.click("applyButton")

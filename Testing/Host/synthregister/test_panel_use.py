@@ -133,9 +133,9 @@ def test_the_sample_pair_is_one_click_away(panel):
 
 
 def test_the_module_sample_data_offers_the_same_pair(panel):
-    import SampleData
+    from slicerhost.sampledata import click_sample_button
 
-    nodes = SampleData.SampleDataLogic().downloadSamples("SynthRegisterPair")
+    nodes = click_sample_button("SynthRegisterPair")
     assert {"Sample T1", "Sample T2"} <= {node.GetName() for node in nodes}
 
 

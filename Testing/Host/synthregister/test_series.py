@@ -174,7 +174,7 @@ def test_what_cannot_be_registered_is_said_beside_the_button(panel, a_volume):
 
 
 def test_cancel_ends_the_worker_and_leaves_nothing(panel, monkeypatch):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "slow")
     sequence = a_sequence()
     choose(panel, sequence, "First frame")
     before = folders(), slicer.mrmlScene.GetNumberOfNodes()
@@ -189,7 +189,7 @@ def test_cancel_ends_the_worker_and_leaves_nothing(panel, monkeypatch):
 
 
 def test_deleting_the_sequence_stops_the_run(panel, monkeypatch):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "slow")
     choose(panel, a_sequence(), "First frame")
     panel.click("sequenceButton")
     wait_for_children(panel)

@@ -11,17 +11,17 @@ from Testing.Host.synthregister.clicking import (
     WORKER,
     apply,
     folders,
-    give_worker,
     gone,
     is_idle,
     node_ids,
     wait_for_children,
 )
+from Testing.Host.warm_worker import give_worker
 
 
-@pytest.mark.parametrize("manner", ["slow", "deaf"])
-def test_cancel_ends_the_whole_tree_and_leaves_nothing(panel, pair, monkeypatch, manner):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", manner)
+@pytest.mark.parametrize("behaviour", ["slow", "deaf"])
+def test_cancel_ends_the_whole_tree_and_leaves_nothing(panel, pair, monkeypatch, behaviour):
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", behaviour)
     before = node_ids(), folders()
     apply(panel)
     family = wait_for_children(panel)
@@ -32,7 +32,7 @@ def test_cancel_ends_the_whole_tree_and_leaves_nothing(panel, pair, monkeypatch,
     assert turns.count > 1
     assert panel.text("statusLabel").startswith("Cancelled")
     assert (node_ids(), folders()) == before
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "")
     apply(panel)
     panel.wait_until(lambda: is_idle(panel))
     assert panel.text("statusLabel").startswith("Done")
@@ -50,7 +50,7 @@ def test_cancel_at_once_ends_a_worker_that_had_not_begun(panel, pair):
 
 
 def test_closing_the_scene_ends_the_run_without_a_trace(panel, pair, monkeypatch):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "slow")
     before = folders()
     apply(panel)
     family = wait_for_children(panel)
@@ -81,7 +81,7 @@ def test_a_warm_worker_ends_with_the_scene_and_with_the_panel(panel, pair, a_vol
 
 @pytest.mark.parametrize("which", ["fixed", "moving"])
 def test_deleting_an_image_that_is_registered_stops_the_run(panel, pair, monkeypatch, which):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "slow")
     apply(panel)
     family = wait_for_children(panel)
     slicer.mrmlScene.RemoveNode(slicer.util.getNode(which))
@@ -101,7 +101,7 @@ def test_another_module_meanwhile_does_not_stop_the_run(panel, pair):
 
 
 def test_reload_in_the_middle_ends_the_run_and_keeps_the_choice(panel, pair, monkeypatch):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "slow")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "slow")
     panel.choose("presetBox", "Any anatomy (no network)")
     apply(panel)
     family = wait_for_children(panel)
@@ -109,16 +109,16 @@ def test_reload_in_the_middle_ends_the_run_and_keeps_the_choice(panel, pair, mon
     panel.wait_until(lambda: all(gone(one) for one in family), "the worker's tree to end")
     assert is_idle(panel) and panel.text("presetBox") == "Any anatomy (no network)"
     assert (panel.text("fixedSelector"), panel.text("movingSelector")) == ("fixed", "moving")
-    give_worker(panel)
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "")
+    give_worker(panel, WORKER)
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "")
     apply(panel)
     panel.wait_until(lambda: is_idle(panel))
     assert panel.text("statusLabel").startswith("Done")
 
 
-@pytest.mark.parametrize(("manner", "said"), [("memory", "too little memory"), ("die", "was ended by signal 9")])
-def test_what_goes_wrong_in_the_worker_is_said(panel, pair, monkeypatch, manner, said):
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", manner)
+@pytest.mark.parametrize(("behaviour", "said"), [("memory", "too little memory"), ("die", "was ended by signal 9")])
+def test_what_goes_wrong_in_the_worker_is_said(panel, pair, monkeypatch, behaviour, said):
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", behaviour)
     before = node_ids(), folders()
     apply(panel)
     panel.wait_until(lambda: is_idle(panel))

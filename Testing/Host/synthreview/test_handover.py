@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,18 +9,17 @@ from slicerhost import opened
 
 from Testing.Host.synthregister.clicking import click_row
 
-WORKER = Path(__file__).resolve().parents[1] / "synthregister" / "answering_worker.py"
+WORKER = Path(__file__).resolve().parents[1] / "synthregister" / "known_worker.py"
 
 
 @pytest.fixture
 def register(panel, monkeypatch):
-    """SynthRegister beside SynthReview, with a worker that answers a known map."""
-    from SynthRegLib.worker_process import WorkerProcess
+    """SynthRegister beside SynthReview, with a worker that finds a known transform."""
+    from Testing.Host.warm_worker import worker_given
 
-    monkeypatch.setenv("SYNTHREG_TEST_MANNER", "")
+    monkeypatch.setenv("SYNTHREG_TEST_BEHAVIOUR", "")
     monkeypatch.setenv("PYTHONPATH", str(WORKER.parents[3]))
-    with opened("SynthRegister", main_window=False) as register:
-        register.logic.worker = WorkerProcess([sys.executable, str(WORKER)])
+    with opened("SynthRegister", main_window=False) as register, worker_given(register, WORKER):
         yield register
 
 

@@ -62,8 +62,8 @@ def test_a_folder_without_results_is_said(panel, tmp_path):
 
 def test_the_worst_comes_first_and_a_heading_sorts_by_numbers(gathered, tmp_path):
     table = gathered["qualityTable"]
-    heads = [table.horizontalHeaderItem(n).text() for n in range(table.columnCount)]
-    assert heads == ["Case", "Dice", "Landmark distance (mm)", "Jacobian, minimum"]
+    headers = [table.horizontalHeaderItem(n).text() for n in range(table.columnCount)]
+    assert headers == ["Case", "Dice", "Landmark distance (mm)", "Jacobian, minimum"]
     assert column(gathered, 0)[0] == "Case 2" and sorted(column(gathered, 0)) == ["Case 1", "Case 2", "Case 3"]
     table.sortItems(1, qt.Qt.DescendingOrder)
     assert column(gathered, 0) == ["Case 1", "Case 3", "Case 2"]

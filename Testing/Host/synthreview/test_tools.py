@@ -211,6 +211,15 @@ def test_choices_are_kept_in_the_scene(panel, pair):
     assert panel["firstSelector"].currentNode() is pair[0]
 
 
+def test_a_loaded_scene_shows_its_comparison_in_the_open_panel(panel, pair, tmp_path):
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    close_scene()
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    panel.settle()
+    assert panel["firstSelector"].currentNode() is not None
+    assert panel.text("statusLabel") == ""
+
+
 def test_it_opens_without_torch(panel):
     import sys
 

@@ -5,8 +5,11 @@ A file that CMake does not install is missing in the tree, so that tests notice 
 
 from __future__ import annotations
 
+import atexit
 import compileall
+import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,13 +19,16 @@ MODULES_FOLDER = "lib/Slicer-5.12/qt-scripted-modules"
 """Where an installation keeps its scripted modules."""
 EXTENSION = "SLICERHOST_EXTENSION"
 """Environment variable: the source folder of the extension whose modules are opened by name."""
+TREES = "SLICERHOST_TREES"
+"""Environment variable: the folder of installed trees that processes, running one after another, share."""
 _MODULES = "SLICERHOST_MODULES"
 
 
 def module_folder() -> Path:
-    """Return the `qt-scripted-modules` that the environment names, or install the extension once for this process.
+    """Return the `qt-scripted-modules` that the environment names, or install the extension.
 
-    Byte code is compiled, as Slicer's build does. Raises LookupError when no extension was named.
+    It is installed once for all processes with the same TREES, and without that, once for this process. Byte code is
+    compiled, as Slicer's build does. Raises LookupError when no extension was named.
     """
     if _MODULES not in os.environ:
         if EXTENSION not in os.environ:
@@ -30,10 +36,26 @@ def module_folder() -> Path:
                 f"Found no extension, expected its source folder. Call start(extension=...), set {EXTENSION}, or give "
                 "opened() the module's folder."
             )
-        target = Path(tempfile.mkdtemp(prefix="slicerhost-tree-"))
-        os.environ[_MODULES] = str(install(Path(os.environ[EXTENSION]), target))
-        compileall.compile_dir(os.environ[_MODULES], quiet=1)
+        os.environ[_MODULES] = str(_installed(Path(os.environ[EXTENSION])))
     return Path(os.environ[_MODULES])
+
+
+def _installed(source: Path) -> Path:
+    """Return the `qt-scripted-modules` of an installation of `source`, made unless a finished one is there."""
+    trees = os.environ.get(TREES) or _temporary_folder()
+    target = Path(trees) / hashlib.sha256(str(source).encode()).hexdigest()[:16]
+    finished = target / "finished"
+    if not finished.exists():
+        shutil.rmtree(target, ignore_errors=True)
+        compileall.compile_dir(install(source, target), quiet=1)
+        finished.touch()
+    return target / "prefix" / MODULES_FOLDER
+
+
+def _temporary_folder() -> str:
+    folder = tempfile.mkdtemp(prefix="slicerhost-trees-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def install(source: Path, target: Path) -> Path:

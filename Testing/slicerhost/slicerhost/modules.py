@@ -77,10 +77,12 @@ class ScriptedModule:
         return panel
 
     def enter(self) -> None:
+        self.widgetRepresentation()._entered = True
         getattr(self.widgetRepresentation().self(), "enter", _nothing)()
 
     def leave(self) -> None:
         if self._panel is not None:
+            self._panel._entered = False
             getattr(self._panel.self(), "exit", _nothing)()
 
     def forget_panel(self) -> None:
@@ -102,12 +104,18 @@ class ScriptedModuleWidget(QtWidgets.QWidget):
         super().__init__()
         self._module_name = module_name
         self._python: Any = None
+        self._entered = False
         self.setObjectName(f"qSlicer{module_name}ModuleWidget")
         self.setLayout(QtWidgets.QVBoxLayout())
 
     @property
     def moduleName(self) -> str:
         return self._module_name
+
+    @property
+    def isEntered(self) -> bool:
+        """True while the module is selected; a reload, which replaces the Python Widget only, does not change it."""
+        return self._entered
 
     def mrmlScene(self) -> Any:
         return slicer.mrmlScene

@@ -136,9 +136,11 @@ class Panel:
 
     # time
     def settle(self) -> None:
-        """Serve what waits in the event loop; raises what slots raised meanwhile."""
+        """Serve what waits in the event loop, and delete what deleteLater() named, as the loop of an application does;
+        raises what slots raised meanwhile."""
         for _ in range(3):
             QtWidgets.QApplication.processEvents()
+            QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
         errors.raise_kept()
 
     def serve_turns(self, count: int) -> None:
@@ -174,8 +176,8 @@ class Panel:
         self.settle()
 
     def reload(self) -> None:
+        """Press the developer's Reload. As in Slicer, `enter` is not called: the module was entered before."""
         self.widget.onReload()
-        self._module.enter()
         self.settle()
 
     def screenshot(self, path: Any) -> None:

@@ -9,9 +9,11 @@ of its output.
 from __future__ import annotations
 
 import ast
+import gc
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,12 +23,15 @@ from typing import Any
 
 import pytest
 
+from slicerhost.installed import TREES
+
 INSIDE = "SLICERHOST_INSIDE"
 _REPORTS = "SLICERHOST_REPORTS"
 _NEEDED = ("slicer_core", "PySide6", "cmake", "ninja")
 _SAFETY_LIMIT_S = 3600
 """Ends a child that hangs; no test depends on its value."""
 _HOST = Path(__file__).resolve().parents[1]
+_TREES_FOLDER = pytest.StashKey[str]()
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -50,8 +55,8 @@ class HostFile(pytest.File):
 
     last_output = ""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.reports: dict[str, list[dict[str, Any]]] = {}
         """Reports of the phases of each test, by function."""
 
@@ -70,6 +75,7 @@ class HostFile(pytest.File):
             record, output = Path(folder) / "reports", Path(folder) / "output"
             record.touch()
             environment = {**os.environ, INSIDE: "1", _REPORTS: str(record), "PYTHONFAULTHANDLER": "1"}
+            environment[TREES] = _trees_folder(self.config)
             environment["PYTHONPATH"] = os.pathsep.join(
                 [str(_HOST), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
             )
@@ -97,6 +103,14 @@ class HostFile(pytest.File):
                 self.reports[report["function"]].append(report)
 
 
+def _trees_folder(config: pytest.Config) -> str:
+    """Return the folder of the trees that the child processes of this session share; it is removed at its end."""
+    if _TREES_FOLDER not in config.stash:
+        folder = config.stash[_TREES_FOLDER] = tempfile.mkdtemp(prefix="slicerhost-trees-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    return config.stash[_TREES_FOLDER]
+
+
 def _plain_marks(function: ast.FunctionDef) -> list[str]:
     """Return the names of the marks without arguments, such as `slow` of `@pytest.mark.slow`."""
     prefix = "pytest.mark."
@@ -114,16 +128,15 @@ class HostTest(pytest.Item):
         if missing:
             pytest.skip(f"needs {', '.join(missing)}: Python 3.11 or 3.12 on Linux and slicerhost's requirements")
         if self.name not in self.parent.reports:
-            mine = [item.name for item in self.session.items if item.parent is self.parent]
-            self.parent.run(mine)
-        found, failed = self.parent.reports[self.name], self._failed()
+            self.parent.run([item.name for item in self.session.items if item.parent is self.parent])
+        reports, failed = self.parent.reports[self.name], self._failed()
         if failed:
             raise HostFailure("\n".join(report["text"] for report in failed))
-        if not any(report["when"] == "teardown" for report in found):
+        if not any(report["when"] == "teardown" for report in reports):
             raise HostFailure(f"{self.name} did not finish. {self.parent.last_output}")
-        called = [report for report in found if report["when"] == "call" and report["outcome"] == "passed"]
+        called = [report for report in reports if report["when"] == "call" and report["outcome"] == "passed"]
         if not called:
-            reasons = (report["text"] for report in found if report["outcome"] == "skipped")
+            reasons = (report["text"] for report in reports if report["outcome"] == "skipped")
             pytest.skip("; ".join(reason.removeprefix("Skipped: ") for reason in reasons))
 
     def _failed(self) -> list[dict[str, Any]]:
@@ -140,6 +153,13 @@ class HostTest(pytest.Item):
 
 class HostFailure(Exception):
     """A test failed in the child process; the message is the child's report."""
+
+
+def pytest_collection_finish() -> None:
+    """In a child process, leave what is imported by now out of the garbage collection before each test."""
+    if os.environ.get(_REPORTS):
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

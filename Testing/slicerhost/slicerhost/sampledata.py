@@ -1,7 +1,7 @@
 """The module `SampleData`: sources registered as in Slicer, "downloaded" from files of this machine only.
 
 Different from a real Slicer: a source's `uris` must be `file://` ones, or it has a `customDownloader`; others fail as
-without a network. There is no thumbnail gallery.
+without a network. There is no thumbnail gallery: `click_sample_button` stands for a click in it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import slicer
 
 
 class SampleDataSource:
-    """What a module registers; only its own keywords are taken, as in Slicer."""
+    """What a module registers; only its own keywords are taken, and all lists must be equally long, as in Slicer.
+
+    Raises TypeError for `uris` or `fileNames` left out, and ValueError for lists of unequal length.
+    """
 
     def __init__(
         self,
@@ -32,19 +35,17 @@ class SampleDataSource:
         loadFileProperties: Any = None,
     ) -> None:
         self.sampleName = sampleName
-        self.uris = _listed(uris)
-        self.fileNames = _listed(fileNames)
-        self.nodeNames = _listed(nodeNames)
-        self.checksums = _listed(checksums)
-        self.loadFiles = loadFiles
+        each = [uris, fileNames, nodeNames, checksums, loadFiles, loadFileTypes]
+        if isinstance(uris, str):
+            each = [[field] for field in each]
+        elif isinstance(uris, (list, tuple)):
+            each[2:] = [field if isinstance(field, list) else [field] * len(uris) for field in each[2:]]
+        self.uris, self.fileNames, self.nodeNames, self.checksums, self.loadFiles, self.loadFileTypes = each
         self.customDownloader = customDownloader
         self.thumbnailFileName = thumbnailFileName
-        self.loadFileTypes = _listed(loadFileTypes)
         self.loadFileProperties = loadFileProperties or {}
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
+        if len({len(field) for field in each}) != 1:
+            raise ValueError("All fields of sample data source must have the same length")
 
 
 class SampleDataLogic:
@@ -71,17 +72,23 @@ class SampleDataLogic:
         return self.downloadFromSource(source)
 
     def downloadFromSource(self, source: SampleDataSource, maximumAttemptsCount: int = 3) -> list[Any]:
-        if source.customDownloader is not None:
-            return _listed(source.customDownloader(source))
+        """Return the loaded nodes; none of a source with a custom downloader only, which the button calls."""
         nodes = []
         for index, uri in enumerate(source.uris):
             address = urlparse(uri)
             if address.scheme != "file":
                 raise ValueError(f"Download of {uri} failed: this host has no network")
-            kind = source.loadFileTypes[index] if source.loadFileTypes else "VolumeFile"
-            properties = {"name": source.nodeNames[index]} if source.nodeNames else {}
+            kind = source.loadFileTypes[index] or "VolumeFile"
+            properties = {"name": source.nodeNames[index]} if source.nodeNames[index] else {}
             nodes.append(slicer.util.loadNodeFromFile(url2pathname(address.path), kind, properties))
         return nodes
+
+
+def click_sample_button(sampleName: str) -> Any:
+    """Call what the button of the sample calls, and return its value."""
+    logic = SampleDataLogic()
+    source = logic.sourceForSampleName(sampleName)
+    return (source.customDownloader or logic.downloadFromSource)(source)
 
 
 def install() -> None:

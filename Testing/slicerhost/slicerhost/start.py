@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 import types
@@ -27,6 +29,7 @@ def start(extension: Path | None = None) -> None:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     home = Path(tempfile.mkdtemp(prefix="slicerhost-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
 
     from slicerhost import pythonqt
 

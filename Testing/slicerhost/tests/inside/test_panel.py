@@ -20,9 +20,9 @@ EXAMPLE = Path(__file__).parent / "example" / "HostExample"
 
 def sample() -> object:
     """Sixty voxels, 0 to 59, through Sample Data as a user gets them."""
-    import SampleData
+    from slicerhost.sampledata import click_sample_button
 
-    return SampleData.SampleDataLogic().downloadSample("HostExample1")
+    return click_sample_button("HostExample1")[0]
 
 
 def use(panel: Panel) -> None:

@@ -41,7 +41,11 @@ def register_sample():
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="HostExample", sampleName="HostExample1", customDownloader=lambda source: [make_sample()]
+        category="HostExample",
+        sampleName="HostExample1",
+        uris=[],
+        fileNames=[],
+        customDownloader=lambda source: [make_sample()],
     )
 
 

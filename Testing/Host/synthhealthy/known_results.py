@@ -1,26 +1,16 @@
-"""A worker that takes bright voxels for a lesion and less bright ones for normal tissue, as slowly or badly as
-SYNTHREG_TEST_MANNER says, and whose registration finds a known transform.
-
-Started in the place of SynthRegLib.scene_worker, with the repository in PYTHONPATH."""
+"""A reconstruction and a registration with known results, of images in memory. Runs in the worker process."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from SynthRegLib.scene_worker import nodes_spec
 
 from SlicerSynthReg.api.registration import Registration
 from SlicerSynthReg.io.image import Image
 from SlicerSynthReg.progress import Progress
-from SlicerSynthReg.service.worker import main
 from Testing.Slicer.answers import known_map, known_registration
 
 LESION, NORMAL = 400.0, 100.0
@@ -47,16 +37,6 @@ class KnownReconstruction:
 
 
 def reconstruct(inputs: dict[str, Any], parameters: dict[str, Any], progress: Progress) -> KnownReconstruction:
-    behaviour = os.environ.get("SYNTHREG_TEST_MANNER", "")
-    progress(0.05, "computing")
-    if behaviour == "slow":
-        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
-        progress(0.1, f"child {child.pid}")
-    for step in range(600 if behaviour == "slow" else 4):
-        progress(0.1 + step / 1000, "computing")
-        time.sleep(0.1)
-    if behaviour == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
     scan = inputs["image"]
     grid = scan.grid if parameters["grid"] == "input" else scan.grid.aligned_to_ras(1.0)
     values = scan.resampled(grid).data
@@ -77,11 +57,7 @@ def reconstruct(inputs: dict[str, Any], parameters: dict[str, Any], progress: Pr
     return KnownReconstruction(images, Report(run, anomalies))
 
 
-def register(fixed: Image, moving: Image, **more: Any) -> Registration:
-    found = known_registration(known_map())(fixed, moving, **more)
-    warning = f"Lesions were filled in: {more['parameters'].fill_lesions}."
+def register(fixed: Image, moving: Image, **options: Any) -> Registration:
+    found = known_registration(known_map())(fixed, moving, **options)
+    warning = f"Lesions were filled in: {options['parameters'].fill_lesions}."
     return replace(found, pipeline=replace(found.pipeline, warnings=(warning,)))
-
-
-if __name__ == "__main__":
-    main({"healthy_nodes": nodes_spec("healthy", reconstruct), "register_nodes": nodes_spec("register", register)})
