@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import numpy as np
 import slicer
@@ -41,15 +41,21 @@ def add_sample(phantom: Phantom) -> Generator[None, None, RegistrationNodes]:
 
 def register_sample(icon: str) -> None:
     """Register the pair in the module Sample Data. icon: path of its thumbnail."""
+    register_source(NAME, icon, lambda source: list(run_steps(add_sample(make_phantom())).given().values()))
+
+
+def register_source(name: str, icon: str, download: Callable[[object], list]) -> None:
+    """Register a sample in the module Sample Data. icon: path of its thumbnail. download: adds and returns its nodes;
+    called with the source when the user clicks the thumbnail."""
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="SynthReg",
-        sampleName=NAME,
+        sampleName=name,
         thumbnailFileName=icon,
         uris=[],  # Sample Data takes the length of both lists
         fileNames=[],
-        customDownloader=lambda source: list(run_steps(add_sample(make_phantom())).given().values()),
+        customDownloader=download,
     )
 
 

@@ -29,14 +29,14 @@ def dependencies(path: Path) -> list[Path]:
     """
     if _is_folder(path):
         files = sorted(Path(here) / name for here, _, names in os.walk(path) for name in names)
-        return [file for file in files if not _is_special(file)]
+        return [file for file in files if file.is_file()]
     suffix = path.suffix.lower()
     if suffix in _PAIRS:
         return [path, *_other_of_pair(path)]
     if suffix in (".mhd", ".mha"):
-        named = _meta_data_files(_header(path), path)
+        named = _data_files(_header(path), _META_DATA, path)
     elif suffix in (".nhdr", ".nrrd"):
-        named = _nrrd_data_files(_header(path).split("\n\n", 1)[0], path)
+        named = _data_files(_header(path).split("\n\n", 1)[0], _NRRD_DATA, path)
     else:
         return [path]
     found = [path.parent / name for name in named]
@@ -71,11 +71,6 @@ def _is_folder(path: Path) -> bool:
     return False
 
 
-def _is_special(path: Path) -> bool:
-    """Return whether `path` is no regular file (or a broken link), which no reader of folders opens."""
-    return not path.is_file()
-
-
 def _header(path: Path) -> str:
     with open(path, "rb") as stream:
         return stream.read(_HEADER_BYTES).decode("utf-8", "surrogateescape").replace("\r\n", "\n")
@@ -87,26 +82,16 @@ def _other_of_pair(path: Path) -> list[Path]:
     return [name for name in names if name.is_file()][:1]
 
 
-def _meta_data_files(header: str, path: Path) -> list[str]:
-    found = _META_DATA.search(header)
-    value = found.group(1).strip() if found else "LOCAL"
-    if value.upper() == "LOCAL":
+def _data_files(header: str, field: re.Pattern[str], path: Path) -> list[str]:
+    """Return the names of the data files that a header gives; none if the data follow it."""
+    found = field.search(header)
+    value = found.group(1).strip() if found else ""
+    if found is None or (field is _META_DATA and value.upper() == "LOCAL"):
         return []
-    words = value.split()
-    if words and words[0].upper() == "LIST":
-        return _lines(header[found.end() :]) if found else []
-    return _numbered(words, path) if _PATTERN.search(words[0] if words else "") and len(words) > 1 else [value]
-
-
-def _nrrd_data_files(header: str, path: Path) -> list[str]:
-    found = _NRRD_DATA.search(header)
-    if found is None:
-        return []
-    value = found.group(1).strip()
     words = value.split()
     if words and words[0].upper() == "LIST":
         return _lines(header[found.end() :])
-    return _numbered(words, path) if _PATTERN.search(words[0] if words else "") and len(words) > 1 else [value]
+    return _numbered(words, path) if len(words) > 1 and _PATTERN.search(words[0]) else [value]
 
 
 def _lines(text: str) -> list[str]:

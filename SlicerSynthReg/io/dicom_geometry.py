@@ -138,7 +138,7 @@ class Stack:
 
     def grid(self) -> Grid:
         """Return the grid of these slices, RAS mm."""
-        return _grid(self.slices[0], self.slices, self.origins, self.step)
+        return _grid(self.slices, self.origins, self.step)
 
     def evenly(self, values: np.ndarray) -> tuple[np.ndarray, Grid]:
         """Return values (I, J, K) interpolated at even distances (lower quartile of those present), and their grid."""
@@ -150,7 +150,7 @@ class Stack:
         weight = ((wanted - along[upper - 1]) / (along[upper] - along[upper - 1])).astype(np.float32)
         filled = values[..., upper - 1] * (1 - weight) + values[..., upper] * weight
         even = np.stack([np.interp(wanted, along, self.origins[:, axis]) for axis in range(3)], axis=1)
-        return filled, _grid(self.slices[0], self.slices, even, (even[-1] - even[0]) / (count - 1))
+        return filled, _grid(self.slices, even, (even[-1] - even[0]) / (count - 1))
 
     def warnings(self) -> list[str]:
         """Return what was evened out within the tolerances."""
@@ -172,12 +172,12 @@ class Stack:
         return found
 
 
-def _grid(first: Slice, slices: Sequence[Slice], origins: np.ndarray, step: np.ndarray) -> Grid:
+def _grid(slices: Sequence[Slice], origins: np.ndarray, step: np.ndarray) -> Grid:
     row, column = np.mean([one.axes for one in slices], axis=0)
     row = row / np.linalg.norm(row)
     column = column - row * (row @ column)
-    down, across = first.spacing
+    down, across = slices[0].spacing
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1] = row * across, column / np.linalg.norm(column) * down
     lps[:3, 2], lps[:3, 3] = step, origins[0]
-    return header_grid((*first.size, len(origins)), flip_affine(lps))
+    return header_grid((*slices[0].size, len(origins)), flip_affine(lps))

@@ -47,7 +47,7 @@ def modality_of(header: pydicom.Dataset) -> str:
         lut = value(header, "ModalityLUTSequence")
         unit = text(lut[0], "ModalityLUTType") if lut else text(header, "RescaleType")
         stated = lut or number(header, "RescaleIntercept") is not None
-        return "ct" if stated and unit.upper() in ("HU", "" if not lut else "HU") else ""
+        return "ct" if stated and unit.upper() in (("HU",) if lut else ("HU", "")) else ""
     return "mr" if modality == "MR" else ""
 
 
@@ -134,7 +134,7 @@ def stored_values(full: pydicom.Dataset) -> np.ndarray:
         _check_codestream_size(full)
         try:
             return np.asarray(full.pixel_array)
-        except (RuntimeError, NotImplementedError):
+        except RuntimeError:  # pydicom has no decoder for this compression
             return _decoded_by_itk(full)
     allocated, stored = integer(full, "BitsAllocated", 16), integer(full, "BitsStored", 0)
     high, signed = integer(full, "HighBit", stored - 1), integer(full, "PixelRepresentation", 0)

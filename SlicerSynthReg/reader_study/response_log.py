@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable
 
 from SlicerSynthReg.errors import StudyError
+from SlicerSynthReg.io.file_lock import FileLock
 from SlicerSynthReg.io.files import atomic_write
 from SlicerSynthReg.reader_study.hash_chain import (
     RECOVERED,
@@ -150,45 +150,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-class FileLock:
-    """Advisory lock on the (empty) file `path`, which remains. The system releases it when the process ends."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = -1
-
-    def acquire(self) -> bool:
-        """Return False if another process holds the lock; True also on file systems without locks (network drives)."""
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            _lock(self._file)
-        except BlockingIOError:
-            self.release()
-            return False
-        except OSError:
-            return True
-        return True
-
-    def release(self) -> None:
-        """Release the lock by closing the file."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: int) -> None:
-        try:
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:
-            raise BlockingIOError from error
-
-else:
-    import fcntl
-
-    def _lock(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import queue
-import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -14,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Callable
+from typing import Any, Callable
 
 from SlicerSynthReg.errors import Cancelled, RequestError, Suggestion, SynthRegError
+from SlicerSynthReg.io.file_lock import FileLock
+from SlicerSynthReg.io.files import atomic_write
 from SlicerSynthReg.io.manifest import read_manifest
-from SlicerSynthReg.reader_study.response_log import FileLock
 from SlicerSynthReg.request import Request, Result, to_jsonable
 from SlicerSynthReg.service.client import WORKER, WorkerClient
 from SlicerSynthReg.service.run import result_hash, run
@@ -267,7 +267,7 @@ def _write_table(out: Path, results: Sequence[RowResult]) -> None:
         dict.fromkeys(name for measure in measures for name in measure),
         key=lambda name: (name.startswith("run."), name.startswith("run.stages.")),
     )
-    with _replacing(out / RESULTS) as stream:
+    with atomic_write(out / RESULTS, ".csv") as part, open(part, "w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow([*_COLUMNS, *names])
         for result, measure in zip(results, measures):
@@ -290,23 +290,8 @@ def _write_page(out: Path, results: Sequence[RowResult]) -> None:
         picture = (out / result.name / outputs["picture"]).read_bytes() if report and "picture" in outputs else None
         page = f"{result.name}/{outputs['page']}" if report and "page" in outputs else ""
         cases.append(Case(result.name, report, result.message if report is None else "", picture, page))
-    with _replacing(out / PAGE) as stream:
+    with atomic_write(out / PAGE, ".html") as part, open(part, "w", newline="", encoding="utf-8") as stream:
         stream.write(summary_page(cases))
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[str]]:
-    """Yield a text file that replaces `path` if the block ends without error."""
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    try:
-        with open(handle, "w", newline="", encoding="utf-8") as stream:
-            yield stream
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(partial)
-        raise
 
 
 def _flat(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from SlicerSynthReg.io.dependencies import dependencies
+from SlicerSynthReg.io.manifest import file_seal
 from SlicerSynthReg.request import Request, to_jsonable
 
 
@@ -30,14 +31,4 @@ def fingerprint(request: Request, exclude: Iterable[str] = (), weights: str = ""
 
 
 def _content_hash(path: Path) -> list[str]:
-    return [_file_hash(file) for file in dependencies(path)]
-
-
-def _file_hash(file: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    left = file.stat().st_size  # a file that grows meanwhile is read no further
-    with open(file, "rb") as stream:
-        while left > 0 and (block := stream.read(min(left, 1 << 20))):
-            digest.update(block)
-            left -= len(block)
-    return digest.hexdigest()
+    return [file_seal(file)["blake2b"] for file in dependencies(path)]

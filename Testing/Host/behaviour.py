@@ -9,12 +9,15 @@ minutes. "memory": runs out of memory. "die": ends by signal 9. Anything else: r
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from SlicerSynthReg.progress import Progress
 from SlicerSynthReg.request import Request, TaskOutcome
@@ -39,6 +42,16 @@ def behave(progress: Progress) -> None:
         raise MemoryError
     if behaviour == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def imported(module: str, name: str) -> Callable[..., Any]:
+    """Return a function that imports `name` of `module` when it is called: a worker that is stopped before needs no
+    torch."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*arguments, **options)
+
+    return call
 
 
 def behaving(spec: TaskSpec) -> TaskSpec:

@@ -23,6 +23,7 @@ from SynthRegLib.results import (
     load,
     new_segment,
 )
+from SynthRegLib.sample_nodes import register_source
 from SynthRegLib.worker_process import WorkerProcess
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -60,8 +61,6 @@ def sample_job() -> JobSteps:
 
 def register_sample(icon: str) -> None:
     """Register the CT in the module Sample Data. icon: path of its thumbnail."""
-    import SampleData
-
     def download(source: object) -> list:
         install.ensure()
         worker = WorkerProcess()
@@ -71,14 +70,7 @@ def register_sample(icon: str) -> None:
             worker.shutdown()
         return [made.contrast, made.native, made.organs]
 
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="SynthReg",
-        sampleName=NAME,
-        thumbnailFileName=icon,
-        uris=[],  # Sample Data takes the length of both lists
-        fileNames=[],
-        customDownloader=download,
-    )
+    register_source(NAME, icon, download)
 
 
 def _place(loaded: Loaded) -> Generator[None, None, SampleCT]:

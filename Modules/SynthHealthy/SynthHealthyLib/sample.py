@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 from SynthRegLib.node_job import run_steps
 from SynthRegLib.phantom import make_phantom
-from SynthRegLib.sample_nodes import add_image
+from SynthRegLib.sample_nodes import add_image, register_source
 
 NAME = "SynthHealthyHead"
 _CENTRE_MM, _RADIUS_MM, _EDGE_MM = np.array([-22.0, -30.0, 24.0]), 14.0, 1.5
@@ -53,17 +53,8 @@ def add_lesion_phantom(head: LesionPhantom) -> Generator[None, None, SampleNodes
 
 def register_sample(icon: str) -> None:
     """Register both in the module Sample Data. icon: path of the thumbnail."""
-    import SampleData
-
     def nodes(source: object) -> list:
         made = run_steps(add_lesion_phantom(make_lesion_phantom()))
         return [made.scan, made.reference]
 
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="SynthReg",
-        sampleName=NAME,
-        thumbnailFileName=icon,
-        uris=[],  # Sample Data takes the length of both lists
-        fileNames=[],
-        customDownloader=nodes,
-    )
+    register_source(NAME, icon, nodes)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from SlicerSynthReg.io.dependencies import dependencies
+from SlicerSynthReg.io.file_lock import FileLock
 from SlicerSynthReg.io.tables import read_csv_rows
-from SlicerSynthReg.reader_study.response_log import FileLock
 from SlicerSynthReg.request import Request
 from SlicerSynthReg.service.batch import LOCK, as_text_cell, run_batch
 from SlicerSynthReg.service.client import WorkerClient

@@ -6,30 +6,17 @@ PYTHONPATH."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from SynthRegLib.scene_worker import nodes_spec
 
 from SlicerSynthReg.service.worker import main
-from Testing.Host.behaviour import behaving
+from Testing.Host.behaviour import behaving, imported
 
-
-def reconstruct(*images: Any, **options: Any) -> Any:
-    from Testing.Host.synthhealthy import known_results
-
-    return known_results.reconstruct(*images, **options)
-
-
-def register(*images: Any, **options: Any) -> Any:
-    from Testing.Host.synthhealthy import known_results
-
-    return known_results.register(*images, **options)
-
+RESULTS = "Testing.Host.synthhealthy.known_results"
 
 if __name__ == "__main__":
     main(
         {
-            "healthy_nodes": behaving(nodes_spec("healthy", reconstruct)),
-            "register_nodes": nodes_spec("register", register),
+            "healthy_nodes": behaving(nodes_spec("healthy", imported(RESULTS, "reconstruct"))),
+            "register_nodes": nodes_spec("register", imported(RESULTS, "register")),
         }
     )

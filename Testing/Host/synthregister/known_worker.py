@@ -5,31 +5,18 @@ PYTHONPATH."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from SynthRegLib.scene_worker import nodes_spec, tasks_on_nodes
 
 from SlicerSynthReg.service.worker import main
-from Testing.Host.behaviour import behaving
+from Testing.Host.behaviour import behaving, imported
 
-
-def register(*images: Any, **options: Any) -> Any:
-    from Testing.Host.synthregister import known_results
-
-    return known_results.register(*images, **options)
-
-
-def register_sequence(*images: Any, **options: Any) -> Any:
-    from Testing.Host.synthregister import known_results
-
-    return known_results.register_sequence(*images, **options)
-
+RESULTS = "Testing.Host.synthregister.known_results"
 
 if __name__ == "__main__":
     tasks = tasks_on_nodes()
     known = {
-        "register_nodes": behaving(nodes_spec("register", register)),
-        "sequence_nodes": nodes_spec("sequence", register_sequence),
+        "register_nodes": behaving(nodes_spec("register", imported(RESULTS, "register"))),
+        "sequence_nodes": nodes_spec("sequence", imported(RESULTS, "register_sequence")),
         "topology_nodes": behaving(tasks["topology_nodes"]),
     }
     main({**tasks, **known})
